@@ -1,0 +1,358 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pyspeed/gateway/exchange"
+)
+
+// Settings of a Dispatcher.
+type Settings struct {
+	// Queue is the most requests that wait; one more gets 503.
+	Queue int
+	// QueueTimeout is the longest a request waits before it gets 503.
+	QueueTimeout time.Duration
+	// InFlight is a worker's window; 0 adapts it.
+	InFlight int
+	Encoder  Encoder
+	Budget   *exchange.Budget
+	// Now is the clock Exchange.Accepted was taken from.
+	Now func() time.Duration
+	Log *slog.Logger
+	// Broken is called when a worker broke the protocol or its connection ended by itself; the
+	// supervisor ends the process and calls Lost. Must not block.
+	Broken func(id string, cause error)
+	// Failed counts; Queued is told each wait in the queue. Must not block.
+	Failed func(Failure)
+}
+
+// Worker is what the dispatcher needs to know of a ready worker.
+type Worker struct {
+	ID    string
+	Conn  net.Conn
+	Marks []byte // 65,536 bytes shared with the worker
+	// Threads is how many requests it runs at once; 0: any number (ASGI).
+	Threads int
+	ASGI    bool
+}
+
+// Dispatcher is the Responder in front of all workers. Safe for concurrent use.
+type Dispatcher struct {
+	Settings
+	buffers bufferPool
+	asgi    atomic.Bool
+
+	mu       sync.Mutex
+	queue    queue
+	workers  []*worker
+	stopping bool
+}
+
+// New makes a dispatcher without workers: requests queue until one is added.
+func New(s Settings) *Dispatcher {
+	return &Dispatcher{Settings: s, queue: newQueue(s.Queue)}
+}
+
+// Respond implements exchange.Responder.
+func (d *Dispatcher) Respond(x *exchange.Exchange) {
+	c, _ := x.Slot.(*call)
+	if c == nil {
+		c = &call{d: d}
+		x.Slot = c
+	}
+	c.x = x
+	x.Source = c
+	c.head = d.Encoder.appendHead(d.buffers.get(), x, d.asgi.Load())
+
+	d.mu.Lock()
+	c.place = queued
+	c.turn++
+	c.body = x.Body
+	c.cancelled, c.failed, c.answered, c.dirty, c.streamed = false, false, false, false, false
+	if d.queue.len == 0 {
+		if w := d.choose(); w != nil {
+			c.since = x.Accepted
+			w.send(c, x.Accepted)
+			body, idle := c.bodyOpen, w.outstanding == 1
+			d.mu.Unlock()
+			w.mux.Flush(idle)
+			if body {
+				x.Body.Notify(c.pump)
+				c.pump()
+			}
+			return
+		}
+	}
+	failure := FailQueueFull
+	if d.stopping {
+		failure = FailStopping
+	} else if d.queue.push(c) {
+		c.since = d.Now()
+		d.mu.Unlock()
+		return
+	}
+	d.finish(c)
+	d.mu.Unlock()
+	d.fail(c, failure)
+}
+
+// choose returns the least busy worker with room in its window, or nil. With d.mu held.
+func (d *Dispatcher) choose() *worker {
+	var best *worker
+	for _, w := range d.workers {
+		if w.serving && w.outstanding < w.window && (best == nil || w.outstanding < best.outstanding) {
+			best = w
+		}
+	}
+	return best
+}
+
+// feed gives waiting requests to workers with room. With d.mu held; the calls
+// returned have a body to pump once it is released. self flushes its own records.
+func (d *Dispatcher) feed(now time.Duration, self *worker) (pump []*call) {
+	for d.queue.len > 0 {
+		w := d.choose()
+		if w == nil {
+			return pump
+		}
+		c := d.queue.pop()
+		w.send(c, now)
+		if w != self {
+			w.mux.Flush(false)
+		}
+		if c.bodyOpen {
+			pump = append(pump, c)
+		}
+	}
+	return pump
+}
+
+func startPumps(calls []*call) {
+	for _, c := range calls {
+		c.x.Body.Notify(c.pump)
+		c.pump()
+	}
+}
+
+// finish takes c out of the dispatcher's hands. With d.mu held.
+func (d *Dispatcher) finish(c *call) {
+	c.place = done
+	c.worker = nil
+	d.buffers.put(c.head)
+	c.head = nil
+}
+
+// fail ends a call that finish was called for.
+func (d *Dispatcher) fail(c *call, f Failure) {
+	if d.Failed != nil {
+		d.Failed(f)
+	}
+	if c.x.Body != nil {
+		c.x.Body.Notify(nil)
+	}
+	k := consequences[f]
+	c.x.Writer.Abort(k.status, k.reason)
+}
+
+// Serve adds a worker and reads its answers until its connection ends; it blocks. After that, and
+// once the process is reaped, Lost settles what it left unanswered.
+func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
+	w := newWorker(d, cfg)
+	if err := w.mux.Open(handshake); err != nil {
+		return fmt.Errorf("cannot start serving with worker %s: %w", cfg.ID, err)
+	}
+	d.asgi.Store(cfg.ASGI)
+	d.mu.Lock()
+	w.serving = true
+	d.workers = append(d.workers, w)
+	pump := d.feed(d.Now(), nil)
+	d.mu.Unlock()
+	startPumps(pump)
+
+	err := w.mux.Run(w)
+
+	d.mu.Lock()
+	w.serving = false
+	w.eof = true
+	w.broken = err != nil
+	broken := !w.lost && (!w.ended || err != nil)
+	d.mu.Unlock()
+	if broken && d.Broken != nil {
+		if err == nil {
+			err = fmt.Errorf("the connection of worker %s ended", cfg.ID)
+		}
+		d.Broken(cfg.ID, err)
+	}
+	d.settle(w)
+	return err
+}
+
+// Drain gives a worker no more requests; the channel is closed when it has
+// none. A worker that is not known has none.
+func (d *Dispatcher) Drain(id string) <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := d.find(id)
+	if w == nil {
+		empty := make(chan struct{})
+		close(empty)
+		return empty
+	}
+	w.serving = false
+	w.ended = true
+	w.checkEmpty()
+	return w.empty
+}
+
+// Lost says that a worker's process is dead for certain. Its requests that had
+// not begun go to other workers, the others fail, as soon as the last of
+// its answers was read.
+func (d *Dispatcher) Lost(id string) {
+	d.mu.Lock()
+	w := d.find(id)
+	if w == nil {
+		d.mu.Unlock()
+		return
+	}
+	w.lost = true
+	w.serving = false
+	d.mu.Unlock()
+	w.mux.Expire(time.Second)
+	d.settle(w)
+}
+
+func (d *Dispatcher) find(id string) *worker {
+	for _, w := range d.workers {
+		if w.id == id {
+			return w
+		}
+	}
+	return nil
+}
+
+// settle ends a worker that is both reaped and read to its end.
+func (d *Dispatcher) settle(w *worker) {
+	d.mu.Lock()
+	if !w.lost || !w.eof {
+		d.mu.Unlock()
+		return
+	}
+	d.workers = slices.DeleteFunc(d.workers, func(o *worker) bool { return o == w })
+	var failed []*call
+	moved := 0
+	// Backwards, so that the queue's front keeps the order in which they came.
+	for id := len(w.calls) - 1; id >= 0; id-- {
+		c := w.calls[id].Load()
+		if c == nil {
+			continue
+		}
+		w.take(c)
+		if w.marks[id] == 0 && !c.streamed && !c.cancelled && !d.stopping {
+			// It had not begun: nobody will notice that it changed workers.
+			c.place = queued
+			c.worker = nil
+			d.queue.pushFront(c)
+			moved++
+			continue
+		}
+		d.finish(c)
+		failed = append(failed, c)
+	}
+	w.checkEmpty()
+	pump := d.feed(d.Now(), nil)
+	d.mu.Unlock()
+	if moved+len(failed) > 0 {
+		d.Log.Warn("a worker died with requests", "worker", w.id, "failed", len(failed), "moved", moved)
+	}
+	failure := FailWorkerDied
+	if w.broken {
+		failure = FailProtocol
+	}
+	for _, c := range failed {
+		d.fail(c, failure)
+	}
+	startPumps(pump)
+}
+
+// Run watches over the queue until ctx ends: it fails what waited too long.
+func (d *Dispatcher) Run(ctx context.Context) {
+	t := time.NewTicker(min(d.QueueTimeout/4, 100*time.Millisecond))
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			d.expire()
+		}
+	}
+}
+
+func (d *Dispatcher) expire() {
+	now := d.Now()
+	var late []*call
+	d.mu.Lock()
+	for c := d.queue.first(); c != nil && now-c.since >= d.QueueTimeout; c = d.queue.first() {
+		d.queue.pop()
+		d.finish(c)
+		late = append(late, c)
+	}
+	d.mu.Unlock()
+	for _, c := range late {
+		d.fail(c, FailQueueTime)
+	}
+}
+
+// Stop refuses what waits and whatever comes; requests that workers have go on.
+func (d *Dispatcher) Stop() {
+	d.mu.Lock()
+	d.stopping = true
+	var all []*call
+	for c := d.queue.pop(); c != nil; c = d.queue.pop() {
+		d.finish(c)
+		all = append(all, c)
+	}
+	d.mu.Unlock()
+	for _, c := range all {
+		d.fail(c, FailStopping)
+	}
+}
+
+// ASGI is whether the workers run an ASGI application; known once one serves.
+func (d *Dispatcher) ASGI() bool { return d.asgi.Load() }
+
+// Load is the state of one worker, for metrics.
+type Load struct {
+	ID                  string
+	Outstanding, Window int
+}
+
+// State returns the queue's length and each worker's load.
+func (d *Dispatcher) State() (waiting int, loads []Load) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, w := range d.workers {
+		loads = append(loads, Load{w.id, w.outstanding, w.window})
+	}
+	return d.queue.len, loads
+}
+
+// Ready is the number of workers that take requests.
+func (d *Dispatcher) Ready() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for _, w := range d.workers {
+		if w.serving {
+			n++
+		}
+	}
+	return n
+}

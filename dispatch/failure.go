@@ -1,0 +1,51 @@
+package dispatch
+
+import "net/http"
+
+// Failure is one way for a request to end without an answer of the
+// application. This table says what follows from each.
+type Failure uint8
+
+// The kinds.
+const (
+	FailQueueFull Failure = iota
+	FailQueueTime
+	FailStopping
+	FailApplication
+	FailAnswerHead
+	FailWorkerDied
+	FailProtocol
+	failures
+)
+
+type consequence struct {
+	metric string // label of pyspeed_failures_total
+	status int    // to the client, if no head was sent; else the connection is cut
+	reason string
+	worker string // what becomes of the worker; documentation
+}
+
+var consequences = [failures]consequence{
+	FailQueueFull:   {"queue_full", http.StatusServiceUnavailable, "", "none"},
+	FailQueueTime:   {"queue_timeout", http.StatusServiceUnavailable, "", "none"},
+	FailStopping:    {"stopping", http.StatusServiceUnavailable, "", "none"},
+	FailApplication: {"application", http.StatusInternalServerError, "", "lives; the traceback is in the log"},
+	FailAnswerHead:  {"answer_head", http.StatusInternalServerError, "", "lives; the request is aborted"},
+	FailWorkerDied:  {"worker_died", http.StatusBadGateway, "", "is replaced; requests that had not begun move to another"},
+	FailProtocol:    {"protocol", http.StatusBadGateway, "", "is killed and replaced"},
+}
+
+// Metric is the label under which the kind is counted.
+func (f Failure) Metric() string { return consequences[f].metric }
+
+// Status is what the client gets.
+func (f Failure) Status() int { return consequences[f].status }
+
+// Failures lists all kinds.
+func Failures() []Failure {
+	all := make([]Failure, failures)
+	for i := range all {
+		all[i] = Failure(i)
+	}
+	return all
+}

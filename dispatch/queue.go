@@ -1,0 +1,78 @@
+package dispatch
+
+// queue holds waiting calls in order of arrival, in a ring. Guarded by Dispatcher.mu.
+type queue struct {
+	ring []*call // nil where a call was removed
+	head int     // position of the first
+	tail int     // position after the last
+	len  int
+	most int
+}
+
+func newQueue(most int) queue { return queue{most: most} }
+
+func (q *queue) at(position int) **call { return &q.ring[position&(len(q.ring)-1)] }
+
+// push appends c; false means that the queue is full.
+func (q *queue) push(c *call) bool {
+	if q.len >= q.most {
+		return false
+	}
+	q.grow()
+	c.position = q.tail
+	*q.at(q.tail) = c
+	q.tail++
+	q.len++
+	return true
+}
+
+// pushFront puts c before all others, whatever the limit: it had been admitted
+// once already.
+func (q *queue) pushFront(c *call) {
+	q.grow()
+	q.head--
+	c.position = q.head
+	*q.at(q.head) = c
+	q.len++
+}
+
+// grow makes room for one more at either end.
+func (q *queue) grow() {
+	if q.tail-q.head < len(q.ring) {
+		return
+	}
+	old := *q
+	q.ring = make([]*call, max(64, 2*len(old.ring)))
+	for p := old.head; p < old.tail; p++ {
+		*q.at(p) = *old.at(p)
+	}
+}
+
+func (q *queue) remove(c *call) {
+	*q.at(c.position) = nil
+	q.len--
+	q.trim()
+}
+
+// trim moves head to the first call.
+func (q *queue) trim() {
+	for q.head < q.tail && *q.at(q.head) == nil {
+		q.head++
+	}
+}
+
+// first is the call that waits longest, or nil.
+func (q *queue) first() *call {
+	if q.len == 0 {
+		return nil
+	}
+	return *q.at(q.head)
+}
+
+func (q *queue) pop() *call {
+	c := q.first()
+	if c != nil {
+		q.remove(c)
+	}
+	return c
+}

@@ -1,0 +1,324 @@
+package dispatch
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"pyspeed/fcgi"
+	"pyspeed/fcgi/marshal"
+	"pyspeed/gateway/exchange"
+)
+
+// Windows of requests in flight.
+const (
+	mostInFlight = 4096
+	// asyncFloor is what an ASGI worker may always have in flight.
+	asyncFloor = 256
+	// short is how long a request may take in the worker for the window to grow: then many in
+	// flight make large batches; of longer ones they would only wait behind each other.
+	short = 20 * time.Millisecond
+	// stdinWindow is the credit for request bodies that the contract gives at the start.
+	stdinWindow = 256 << 10
+	// embed is the largest body that travels inside REQUEST.
+	embed = 32 << 10
+)
+
+// worker is one worker process, as far as requests are concerned. It is the Sink of its
+// connection: Record and Read run on the reader's goroutine, everything else under
+// Dispatcher.mu.
+type worker struct {
+	d      *Dispatcher
+	id     string
+	mux    *fcgi.Mux
+	marks  []byte
+	joiner fcgi.Joiner
+
+	serving, ended, lost, eof, broken bool
+	outstanding                       int
+	floor, window                     int
+	calls                             []atomic.Pointer[call] // by request id; changed with d.mu held
+	free                              []uint16               // ids to use again
+	ids                               int                    // ids below were used
+	empty                             chan struct{}
+	emptied                           bool
+
+	// The reader's.
+	fields []exchange.Field
+	dirty  []*call
+	now    time.Duration // of this read
+}
+
+func newWorker(d *Dispatcher, cfg Worker) *worker {
+	w := &worker{
+		d: d, id: cfg.ID, mux: fcgi.NewMux(cfg.Conn), marks: cfg.Marks,
+		calls: make([]atomic.Pointer[call], mostInFlight+1),
+		ids:   1, // 0 is FastCGI's management id
+		empty: make(chan struct{}),
+	}
+	switch {
+	case d.InFlight > 0:
+		w.floor = d.InFlight
+	case cfg.Threads == 0:
+		w.floor = asyncFloor
+	default:
+		w.floor = max(cfg.Threads, 2)
+	}
+	w.window = w.floor
+	return w
+}
+
+// send gives c to the worker. With d.mu held.
+func (w *worker) send(c *call, now time.Duration) {
+	var id uint16
+	if n := len(w.free); n > 0 {
+		id = w.free[n-1]
+		w.free = w.free[:n-1]
+	} else {
+		id = uint16(w.ids)
+		w.ids++
+	}
+	w.calls[id].Store(c)
+	w.outstanding++
+	c.place, c.worker, c.id, c.sentAt = sent, w, id, now
+	c.owed, c.credit = 0, stdinWindow
+	c.bodyOpen, c.bodyEnd = false, false
+	c.window = w.d.Budget.Window()
+	x := c.x
+	x.Dispatched = now
+	x.Worker = w.id
+	w.marks[id] = 0
+
+	flags := fcgi.WindowFlags(c.window)
+	var inline []byte
+	if x.Body != nil {
+		var whole bool
+		if inline, whole = x.Body.Complete(embed); !whole {
+			flags |= fcgi.FlagBody
+			c.bodyOpen = true
+		}
+	}
+	out := w.mux.Begin()
+	start := len(out)
+	out = fcgi.AppendHeader(out, fcgi.TypeRequest, flags, id, 0, 0)
+	out = marshal.AppendTuple(out, 2)
+	out = append(out, c.head...)
+	if c.bodyOpen {
+		out = marshal.AppendNone(out)
+	} else {
+		out = marshal.AppendBytes(out, inline)
+	}
+	w.mux.End(fcgi.CloseRecord(out, start))
+}
+
+// take removes c from the worker. With d.mu held.
+func (w *worker) take(c *call) {
+	w.calls[c.id].Store(nil)
+	w.free = append(w.free, c.id)
+	w.outstanding--
+}
+
+// checkEmpty closes empty when a worker that gets no more requests has none. With d.mu held.
+func (w *worker) checkEmpty() {
+	if w.ended && w.outstanding == 0 && !w.emptied {
+		w.emptied = true
+		close(w.empty)
+	}
+}
+
+// adapt moves the window after an answer that took t. With d.mu held.
+func (w *worker) adapt(t time.Duration) {
+	if w.d.InFlight > 0 {
+		return
+	}
+	switch {
+	case t > short:
+		if w.window > w.floor {
+			w.window--
+		}
+	case w.d.queue.len > 0 && w.window < mostInFlight:
+		w.window++
+	}
+}
+
+// end finishes c's part in the worker, and gives the worker what waits.
+func (w *worker) end(c *call) (cancelled bool) {
+	d := w.d
+	if c.dirty {
+		c.dirty = false
+		w.dirty = slices.DeleteFunc(w.dirty, func(o *call) bool { return o == c })
+	}
+	if w.now == 0 {
+		w.now = d.Now()
+	}
+	d.mu.Lock()
+	w.take(c)
+	w.adapt(w.now - c.sentAt)
+	cancelled = c.cancelled
+	bodyOpen := c.bodyOpen
+	d.finish(c)
+	var pump []*call
+	if d.queue.len > 0 {
+		pump = d.feed(w.now, w)
+	}
+	if w.ended {
+		w.checkEmpty()
+	}
+	d.mu.Unlock()
+	if bodyOpen {
+		c.body.Notify(nil)
+	}
+	if pump != nil {
+		startPumps(pump)
+	}
+	return cancelled
+}
+
+// Record implements fcgi.Sink.
+func (w *worker) Record(rec fcgi.Record) error {
+	if rec.Flags&fcgi.FlagMore != 0 || w.joiner.Open() {
+		var whole bool
+		var err error
+		if rec, whole, err = w.joiner.Add(rec); err != nil || !whole {
+			return err
+		}
+	}
+	var c *call
+	if int(rec.ID) < len(w.calls) {
+		c = w.calls[rec.ID].Load()
+	}
+	if c == nil {
+		return w.stray(rec)
+	}
+	switch rec.Type {
+	case fcgi.TypeResponse:
+		return w.response(c, rec)
+	case fcgi.TypeStdout:
+		if !c.answered {
+			return fmt.Errorf("worker %s sent STDOUT for request %d before RESPONSE", w.id, rec.ID)
+		}
+		c.x.Writer.Body(rec.Content)
+		w.touch(c)
+	case fcgi.TypeEndRequest:
+		end, err := fcgi.DecodeEndRequest(rec.Content)
+		if err != nil {
+			return err
+		}
+		w.endRequest(c, end)
+	case fcgi.TypeWindow:
+		n, err := fcgi.DecodeWindow(rec.Content)
+		if err != nil {
+			return err
+		}
+		w.d.mu.Lock()
+		c.credit += int(n)
+		w.d.mu.Unlock()
+		c.pump()
+	case fcgi.TypeStderr:
+		w.d.Log.Warn(string(rec.Content), "worker", w.id, "request", rec.ID)
+	default:
+		return fmt.Errorf("worker %s sent a %s record", w.id, rec.Type)
+	}
+	return nil
+}
+
+// stray handles a record for a request that the worker does not have. WINDOW may cross the
+// request's end; anything else would be an answer to nobody, or to the wrong one.
+func (w *worker) stray(rec fcgi.Record) error {
+	if rec.Type == fcgi.TypeStderr {
+		w.d.Log.Warn(string(rec.Content), "worker", w.id)
+		return nil
+	}
+	return fmt.Errorf("worker %s sent a %s record for request %d, which it does not have", w.id, rec.Type, rec.ID)
+}
+
+func (w *worker) response(c *call, rec fcgi.Record) error {
+	if c.answered {
+		return fmt.Errorf("worker %s sent a second RESPONSE for request %d", w.id, rec.ID)
+	}
+	status, fields, n, err := marshal.DecodeAnswerHead(rec.Content, w.fields[:0])
+	w.fields = fields[:0]
+	last := rec.Flags&fcgi.FlagLast != 0
+	if err == nil && status < 200 {
+		if err = c.x.Writer.Head(status, fields); err == nil && !last {
+			w.touch(c)
+			return nil
+		}
+	}
+	if err == nil && last {
+		x := c.x
+		if w.end(c) {
+			x.Writer.Abort(0, "")
+			return nil
+		}
+		if err = x.Writer.Answer(status, fields, rec.Content[n:]); err != nil {
+			w.refuse(err)
+			w.d.fail(c, FailAnswerHead)
+		}
+		return nil
+	}
+	if err == nil {
+		err = c.x.Writer.Head(status, fields)
+	}
+	if err != nil {
+		w.refuse(err)
+		if last {
+			w.end(c)
+			w.d.fail(c, FailAnswerHead)
+			return nil
+		}
+		c.failed = true
+		c.Cancelled()
+		return nil
+	}
+	c.answered = true
+	if n < len(rec.Content) {
+		c.x.Writer.Body(rec.Content[n:])
+	}
+	w.touch(c)
+	return nil
+}
+
+// refuse logs an answer head that must not be sent. The error quotes nothing of it.
+func (w *worker) refuse(err error) {
+	w.d.Log.Error("cannot send an application's answer", "worker", w.id, "cause", err)
+}
+
+func (w *worker) endRequest(c *call, end fcgi.EndRequest) {
+	x, answered, failed := c.x, c.answered, c.failed
+	cancelled := w.end(c)
+	switch {
+	case failed:
+		w.d.fail(c, FailAnswerHead)
+	case cancelled:
+		x.Writer.Abort(0, "")
+	case end.AppStatus == 0 && end.ProtocolStatus == fcgi.StatusRequestComplete && answered:
+		x.Writer.End()
+	default:
+		w.d.fail(c, FailApplication)
+	}
+}
+
+// touch remembers that c has bytes to flush after this read.
+func (w *worker) touch(c *call) {
+	if !c.dirty {
+		c.dirty = true
+		w.dirty = append(w.dirty, c)
+	}
+}
+
+// Read implements fcgi.Sink: answers that are not complete leave now, together with
+// all that came in one read.
+func (w *worker) Read() {
+	for i, c := range w.dirty {
+		w.dirty[i] = nil
+		if c.dirty {
+			c.dirty = false
+			c.x.Writer.Flush()
+		}
+	}
+	w.dirty = w.dirty[:0]
+	w.now = 0
+	w.mux.Flush(true)
+}

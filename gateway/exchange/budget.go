@@ -1,0 +1,35 @@
+package exchange
+
+import "sync/atomic"
+
+// Windows an answer may start with, in bytes.
+const (
+	MaxWindow = 256 << 10
+	MinWindow = 4 << 10
+)
+
+// Budget is the memory all answers together may hold for clients that have
+// not taken them. Safe for concurrent use.
+type Budget struct {
+	limit int64
+	held  atomic.Int64
+}
+
+// NewBudget makes a budget of limit bytes.
+func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
+
+// Hold counts n more bytes as waiting; a negative n releases them.
+func (b *Budget) Hold(n int) { b.held.Add(int64(n)) }
+
+// Held is the number of bytes waiting now.
+func (b *Budget) Held() int64 { return b.held.Load() }
+
+// Window is what a new answer may send before the client has taken any of it:
+// MaxWindow while there is room, halving as less and less of the budget is left.
+func (b *Budget) Window() int {
+	w, left := int64(MaxWindow), b.limit-b.held.Load()
+	for w > MinWindow && w*64 > left {
+		w >>= 1
+	}
+	return int(w)
+}

@@ -1,0 +1,305 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pyspeed/dispatch"
+	"pyspeed/gateway/connedge"
+	"pyspeed/gateway/exchange"
+	"pyspeed/gateway/http1"
+	"pyspeed/internal/accesslog"
+	"pyspeed/internal/admin"
+	"pyspeed/internal/config"
+	"pyspeed/internal/metrics"
+	"pyspeed/supervisor"
+)
+
+// edge is what serves one listener.
+type edge interface {
+	Serve() error // blocks until Stop
+	Stop()        // accepts no more
+	Close()       // frees the rest, once all sessions have ended
+}
+
+// Gateway is one running server.
+type Gateway struct {
+	cfg *config.Config
+	log *slog.Logger
+
+	clock      *http1.Clock
+	registry   *http1.Registry
+	budget     *exchange.Budget
+	metrics    *metrics.Metrics
+	access     *accesslog.Log // nil: off
+	dispatcher *dispatch.Dispatcher
+	supervisor *supervisor.Supervisor
+	stopping   atomic.Bool
+}
+
+// New assembles a gateway. env is what the workers get besides the gateway's own environment,
+// and archive the shim.
+func New(cfg *config.Config, python string, env []string, archive []byte, version string, log *slog.Logger) (*Gateway, error) {
+	g := &Gateway{cfg: cfg, log: log, clock: http1.NewClock(), budget: exchange.NewBudget(cfg.Server.BufferBudget)}
+	g.registry = http1.NewRegistry(g.clock, cfg.Server.Limits.Connections)
+	kinds := make([]string, 0, 8)
+	for _, f := range dispatch.Failures() {
+		kinds = append(kinds, f.Metric())
+	}
+	g.metrics = metrics.New(kinds)
+	if cfg.Log.Access != "off" {
+		var err error
+		if g.access, err = accesslog.Open(cfg.Log.Access, cfg.Log.AccessFile); err != nil {
+			return nil, err
+		}
+	}
+	p := &pool{log: log, workers: map[string]*pooled{}}
+	name, port := serverName(cfg.Server.Bind)
+	g.dispatcher = dispatch.New(dispatch.Settings{
+		Queue: cfg.Workers.Queue, QueueTimeout: cfg.Workers.QueueTimeout, InFlight: cfg.Workers.InFlight,
+		Encoder: dispatch.Encoder{ServerName: name, ServerPort: port, RootPath: cfg.App.RootPath},
+		Budget:  g.budget, Now: g.clock.Now, Log: log, Broken: p.broken,
+		Failed: func(f dispatch.Failure) { g.metrics.Failed(f.Metric()) },
+	})
+	p.dispatcher = g.dispatcher
+	count := cfg.Workers.Processes()
+	g.supervisor = supervisor.New(supervisor.Settings{
+		Python: python, Directory: cfg.App.Directory, Env: env, Count: count, Archive: archive, Log: log,
+		StartupTimeout: cfg.Workers.StartupTimeout, ShutdownTimeout: cfg.Server.Timeouts.Shutdown,
+		Start: map[string]any{
+			"target": cfg.App.Target, "interface": cfg.App.Interface, "factory": cfg.App.Factory,
+			"directory": cfg.App.Directory, "threads": cfg.Workers.Threads, "max_threads": maxThreads,
+			"lifespan": cfg.App.Lifespan, "root_path": cfg.App.RootPath,
+			"server_name": name, "server_port": port, "multiprocess": count > 1, "software": "pyspeed/" + version,
+		},
+	}, p)
+	g.gauges()
+	return g, nil
+}
+
+// maxThreads is the most a WSGI worker with threads = "auto" uses.
+const maxThreads = 64
+
+// serverName is what most requests' SERVER_NAME and SERVER_PORT will be.
+func serverName(bind []config.Address) (name, port string) {
+	for _, a := range bind {
+		if host, p, err := net.SplitHostPort(a.Address); a.Network == "tcp" && err == nil && p != "0" {
+			if ip := net.ParseIP(host); ip != nil {
+				host = ip.String()
+			}
+			return host, p
+		}
+	}
+	return "localhost", "80"
+}
+
+func (g *Gateway) gauges() {
+	m := g.metrics
+	m.Gauge("pyspeed_connections", func() float64 { return float64(g.registry.Len()) })
+	m.Gauge("pyspeed_buffered_bytes", func() float64 { return float64(g.budget.Held()) })
+	m.Gauge("pyspeed_workers_ready", func() float64 { return float64(g.dispatcher.Ready()) })
+	m.Writer(func(w io.Writer) {
+		waiting, loads := g.dispatcher.State()
+		fmt.Fprintf(w, "pyspeed_queue_length %d\n", waiting)
+		for _, l := range loads {
+			fmt.Fprintf(w, "pyspeed_worker_in_flight{worker=%q} %d\npyspeed_worker_window{worker=%q} %d\n", l.ID, l.Outstanding, l.ID, l.Window)
+		}
+	})
+	if g.access != nil {
+		m.Gauge("pyspeed_access_log_dropped_lines", func() float64 { return float64(g.access.Dropped()) })
+	}
+}
+
+// ended is told of every exchange that ended.
+func (g *Gateway) ended(x *exchange.Exchange) {
+	now := g.clock.Now()
+	g.metrics.Ended(x, now)
+	if g.access != nil {
+		g.access.Ended(x, now-x.Accepted)
+	}
+}
+
+// Run serves until stop is done, then stops in order; hurry, once done, ends the waiting. It
+// returns a *supervisor.StartupError when no worker could be started.
+func (g *Gateway) Run(stop, hurry context.Context) error {
+	var listeners []net.Listener
+	defer func() {
+		for _, ln := range listeners {
+			_ = ln.Close() // mostly closed by their edges already
+		}
+	}()
+	for _, a := range g.cfg.Server.Bind {
+		ln, err := listen(a, g.cfg.Server.Backlog)
+		if err != nil {
+			return err
+		}
+		listeners = append(listeners, ln)
+	}
+	background, end := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer end()
+	if g.cfg.Admin.Bind.Network != "" {
+		ln, err := listen(g.cfg.Admin.Bind, g.cfg.Server.Backlog)
+		if err != nil {
+			return err
+		}
+		s := admin.New(g.ready, g.metrics.Write)
+		running.Go(func() { s.Serve(ln) })
+		g.log.Info("admin on " + url(ln))
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			s.Close(ctx)
+		}()
+	}
+	if err := g.writePID(); err != nil {
+		return err
+	}
+	defer g.removePID()
+	running.Go(func() { g.registry.Run(background) })
+	running.Go(func() { g.dispatcher.Run(background) })
+	if g.access != nil {
+		running.Go(func() { g.access.Run(background) })
+	}
+
+	if err := g.supervisor.Start(stop); err != nil {
+		if stop.Err() != nil {
+			return nil // asked to stop while starting
+		}
+		return err
+	}
+	edges, err := g.edges(listeners)
+	if err != nil {
+		_ = g.supervisor.Stop(hurry)
+		return err
+	}
+	failed := make(chan error, len(edges))
+	for i, e := range edges {
+		running.Go(func() { failed <- e.Serve() })
+		g.log.Info("listening on " + url(listeners[i]))
+	}
+	select {
+	case err = <-failed:
+	case <-stop.Done():
+		g.log.Info("stopping: waiting for requests to end")
+	}
+	g.stop(hurry, edges)
+	return err
+}
+
+// stop ends everything in the order that loses nothing: accept no more, answer what
+// was accepted, then stop the workers.
+func (g *Gateway) stop(hurry context.Context, edges []edge) {
+	g.stopping.Store(true)
+	for _, e := range edges {
+		e.Stop()
+	}
+	deadline, cancel := context.WithTimeout(hurry, g.cfg.Server.Timeouts.Shutdown)
+	defer cancel()
+	empty := g.registry.Shutdown()
+	select {
+	case <-empty:
+	case <-deadline.Done():
+		g.log.Warn("stopping: closing connections whose requests did not end in time", "connections", g.registry.Len())
+	}
+	g.dispatcher.Stop()
+	g.registry.CloseAll()
+	if err := g.supervisor.Stop(deadline); err != nil {
+		g.log.Warn("stopping: not all workers ended in order", "cause", err)
+	}
+	<-empty
+	for _, e := range edges {
+		e.Close()
+	}
+	g.log.Info("stopped")
+}
+
+func (g *Gateway) edges(listeners []net.Listener) ([]edge, error) {
+	t, l := &g.cfg.Server.Timeouts, &g.cfg.Server.Limits
+	cfg := &http1.Config{
+		Limits: http1.Limits{RequestLine: int(l.RequestLine), HeaderBytes: int(l.HeaderBytes), HeaderCount: l.HeaderCount},
+		Body:   l.Body, BodyMemory: exchange.MaxWindow,
+		HeaderTimeout: t.Header, BodyTimeout: t.Body, IdleTimeout: t.Idle, WriteTimeout: t.Write,
+		Responder: g.dispatcher, Budget: g.budget, Clock: g.clock, Done: g.ended,
+	}
+	if !g.dispatcher.ASGI() {
+		// A slow upload must not hold a thread; an ASGI application reads while it arrives.
+		cfg.BufferBody = g.cfg.Server.BufferBody
+	}
+	edges := make([]edge, 0, len(listeners))
+	for _, ln := range listeners {
+		if g.cfg.Server.Edge == "conn" || !netpollHere && g.cfg.Server.Edge == "auto" {
+			edges = append(edges, connedge.New(ln, cfg, g.registry, g.log))
+			continue
+		}
+		e, err := newNetpoll(ln, cfg, g.registry, g.log)
+		if err != nil {
+			return nil, err
+		}
+		edges = append(edges, e)
+	}
+	return edges, nil
+}
+
+// ready is the answer to the admin listener's /ready.
+func (g *Gateway) ready() (bool, string) {
+	switch {
+	case g.stopping.Load():
+		return false, "stopping"
+	case g.dispatcher.Ready() == 0:
+		return false, "no worker is ready"
+	}
+	return true, ""
+}
+
+func (g *Gateway) writePID() error {
+	if g.cfg.Server.PIDFile == "" {
+		return nil
+	}
+	if err := os.WriteFile(g.cfg.Server.PIDFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+		return fmt.Errorf("cannot write the pid file: %w", err)
+	}
+	return nil
+}
+
+func (g *Gateway) removePID() {
+	if g.cfg.Server.PIDFile == "" {
+		return
+	}
+	if err := os.Remove(g.cfg.Server.PIDFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		g.log.Warn("cannot remove the pid file", "cause", err)
+	}
+}
+
+// TryImport starts the workers, without listening, and stops them again; it returns a line about the
+// application.
+func (g *Gateway) TryImport(ctx context.Context) (string, error) {
+	if err := g.supervisor.Start(ctx); err != nil {
+		return "", err
+	}
+	about := g.cfg.App.Target
+	for _, w := range g.supervisor.Workers() {
+		about = fmt.Sprintf("%s is %s, on Python %s", g.cfg.App.Target, kindName(w.Info.Interface), w.Info.Python)
+		if w.Info.Loop != "" {
+			about += " with " + w.Info.Loop
+		}
+	}
+	return about, g.supervisor.Stop(ctx)
+}
+
+func kindName(s string) string {
+	if s == "asgi" {
+		return "an ASGI application"
+	}
+	return "a WSGI application"
+}

@@ -1,0 +1,226 @@
+package http1
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"pyspeed/gateway/exchange"
+)
+
+// answer is the Writer of a session's current exchange. One goroutine at a
+// time calls its methods; they gather into out, and Flush and End hand that over to
+// the connection's owner.
+type answer struct {
+	s   *Session
+	out []byte
+
+	// What Head needs to know of the request, copied so that the owner may go on.
+	minor     uint8
+	head      bool // a HEAD request: no body in the answer
+	keepAlive bool
+	expects   int64 // the request body's length, -1 unknown
+
+	status    int
+	headSent  bool // a final head was gathered
+	framing   Framing
+	left      int64 // body bytes that the Content-Length still allows
+	bodyBytes int64
+	close     bool // this answer said Connection: close
+	cut       bool // the answer is not complete: end the connection, not the framing
+
+	bodyFlushed atomic.Int64 // body bytes handed to the owner
+	bodyOpen    atomic.Bool  // the request's body has not arrived whole
+	spilling    atomic.Bool
+	closing     atomic.Bool // no request after this one
+	dead        atomic.Bool // the client is gone
+
+	handMu sync.Mutex
+	hand   []byte // flushed while another goroutine was owner
+}
+
+// begin makes the answer ready for a request. Called by the owner.
+func (r *answer) begin(req *exchange.Request) {
+	r.minor, r.keepAlive, r.expects = req.Minor, req.KeepAlive, req.ContentLength
+	r.head = string(req.Method) == "HEAD"
+	r.status, r.headSent, r.left, r.bodyBytes = 0, false, -1, 0
+	r.close, r.cut = false, false
+	r.framing = FramingNone
+	r.bodyFlushed.Store(0)
+}
+
+// mustClose is whether no request can follow this answer. Called by the owner
+// after the answer ended.
+func (r *answer) mustClose() bool { return r.close || r.closing.Load() }
+
+// reuse decides, before the head is written, whether the connection persists
+// (RFC 9112 §9.3): not when more of the request's body is on its way than
+// is worth reading.
+func (r *answer) reuse() bool {
+	if !r.keepAlive || r.closing.Load() {
+		return false
+	}
+	if r.bodyOpen.Load() && r.expects > maxDrain {
+		body := r.s.x.Body
+		return body == nil || r.expects-body.Received() <= maxDrain
+	}
+	return true
+}
+
+func (r *answer) Head(status int, fields []exchange.Field) error {
+	return r.start(status, fields, -1)
+}
+
+// start gathers a head; length is the body's when it is known, else -1.
+func (r *answer) start(status int, fields []exchange.Field, length int64) error {
+	if r.headSent {
+		return fmt.Errorf("cannot send a head of status %d: this answer has one already", status)
+	}
+	if r.out == nil {
+		r.out = getBuffer()
+	}
+	h := AnswerHead{
+		Minor: r.minor, Status: status, Fields: fields, Date: r.s.cfg.Clock.Date(),
+		Length: length, KeepAlive: r.reuse(), HeadRequest: r.head,
+	}
+	out, err := AppendHead(r.out, &h)
+	if err != nil {
+		return err
+	}
+	if status < 200 {
+		if r.minor > 0 { // RFC 9110 §15.2: never to an HTTP/1.0 client
+			r.out = out
+		}
+		return nil
+	}
+	r.out = out
+	r.headSent = true
+	r.status = status
+	r.close = !h.KeepAlive
+	r.framing = h.Framing
+	r.left = h.Length
+	return nil
+}
+
+func (r *answer) Answer(status int, fields []exchange.Field, body []byte) error {
+	if err := r.start(status, fields, int64(len(body))); err != nil {
+		return err
+	}
+	if status >= 200 {
+		r.Body(body)
+		r.End()
+	}
+	return nil
+}
+
+func (r *answer) Body(p []byte) {
+	if len(p) == 0 || !r.headSent {
+		return
+	}
+	n := len(p)
+	r.bodyBytes += int64(n)
+	switch {
+	case r.framing == FramingNone || r.dead.Load():
+		p = nil
+	case r.framing == FramingLength:
+		// Never more than was announced: the rest would be read as the next answer (RFC 9112 §6.3).
+		if int64(len(p)) > r.left {
+			p = p[:r.left]
+		}
+		r.left -= int64(len(p))
+	}
+	if len(p) == 0 {
+		r.bodyFlushed.Add(int64(n))
+		return
+	}
+	if r.out == nil {
+		r.out = getBuffer()
+	}
+	if r.framing == FramingChunked {
+		r.out = AppendChunkSize(r.out, len(p))
+	}
+	if len(p) >= directWrite && r.s.state.CompareAndSwap(0, owned) {
+		r.bodyFlushed.Add(int64(n))
+		r.s.write(r.out, p)
+		r.out = r.out[:0]
+		if r.framing == FramingChunked {
+			r.out = append(r.out, "\r\n"...)
+		}
+		r.s.credit()
+		r.s.release()
+		return
+	}
+	r.out = append(r.out, p...)
+	if r.framing == FramingChunked {
+		r.out = append(r.out, "\r\n"...)
+	}
+	r.bodyFlushed.Add(int64(n))
+}
+
+func (r *answer) Flush() {
+	s := r.s
+	if s.state.CompareAndSwap(0, owned) {
+		s.write(r.out, nil)
+		r.out = r.out[:0]
+		s.credit()
+		s.release()
+		return
+	}
+	r.handMu.Lock()
+	r.hand = append(r.hand, r.out...)
+	r.handMu.Unlock()
+	r.out = r.out[:0]
+	s.post(evFlush)
+}
+
+func (r *answer) End() {
+	switch {
+	case !r.headSent:
+		r.plain(http.StatusInternalServerError, "the application sent no answer")
+	case r.framing == FramingChunked:
+		r.out = AppendLastChunk(r.out)
+	case r.framing == FramingLength && r.left > 0:
+		// Shorter than announced: only the end of the connection tells the client.
+		r.cut = true
+	case r.framing == FramingClose:
+		r.close = true
+	}
+	r.s.post(evEnd)
+}
+
+func (r *answer) Abort(status int, reason string) {
+	if r.headSent {
+		r.cut = true
+	} else if status != 0 {
+		r.plain(status, reason)
+	}
+	r.s.post(evEnd)
+}
+
+// plain gathers the gateway's own answer: a line of text.
+func (r *answer) plain(status int, reason string) {
+	body := strconv.Itoa(status) + " " + StatusText(status) + "\n"
+	if reason != "" && status < 500 {
+		body += reason + "\n"
+	}
+	fields := plainFields[:1]
+	if status == http.StatusServiceUnavailable {
+		fields = plainFields
+	}
+	if err := r.start(status, fields, int64(len(body))); err != nil {
+		r.cut = true
+		return
+	}
+	if !r.head {
+		r.out = append(r.out, body...)
+		r.bodyBytes += int64(len(body))
+		r.left = 0
+	}
+}
+
+var plainFields = []exchange.Field{
+	{Name: []byte("Content-Type"), Value: []byte("text/plain; charset=utf-8")},
+	{Name: []byte("Retry-After"), Value: []byte("1")},
+}

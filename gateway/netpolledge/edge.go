@@ -1,0 +1,145 @@
+//go:build linux
+
+package netpolledge
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/cloudwego/netpoll"
+	"golang.org/x/sys/unix"
+
+	"pyspeed/gateway/exchange"
+	"pyspeed/gateway/http1"
+)
+
+// Edge serves one listener.
+type Edge struct {
+	cfg      *http1.Config
+	registry *http1.Registry
+	listener *listener
+	loop     netpoll.EventLoop
+	writer   *writer
+	log      *slog.Logger
+	stopped  chan struct{}
+}
+
+// configure sets netpoll up; it keeps its settings in globals, so this happens once.
+var configure = sync.OnceValue(func() error {
+	return netpoll.Configure(netpoll.Config{
+		PollerNum:    1,
+		BufferSize:   4 << 10,
+		Runner:       run,
+		LoggerOutput: io.Discard, // what matters of it, accept errors, listener logs
+	})
+})
+
+// run is netpoll's task runner: in place, except for a connection whose input goes to disk.
+func run(ctx context.Context, task func()) {
+	if c, ok := ctx.(*conn); ok && c.session.Spilling() {
+		go task()
+		return
+	}
+	task()
+}
+
+// New makes an edge for ln, which it owns from now on.
+func New(ln net.Listener, cfg *http1.Config, registry *http1.Registry, log *slog.Logger) (*Edge, error) {
+	if err := configure(); err != nil {
+		return nil, fmt.Errorf("cannot set up netpoll: %w", err)
+	}
+	w, err := newWriter()
+	if err != nil {
+		return nil, err
+	}
+	e := &Edge{cfg: cfg, registry: registry, writer: w, log: log, stopped: make(chan struct{})}
+	if e.listener, err = newListener(ln, log); err != nil {
+		w.stop()
+		return nil, err
+	}
+	e.loop, err = netpoll.NewEventLoop(onRequest,
+		netpoll.WithOnPrepare(e.prepare),
+		netpoll.WithOnDisconnect(func(ctx context.Context, _ netpoll.Connection) {
+			if c, ok := ctx.(*conn); ok {
+				c.session.Closed()
+				registry.Remove(c.session)
+			}
+		}))
+	if err != nil {
+		w.stop()
+		return nil, fmt.Errorf("cannot make an event loop: %w", err)
+	}
+	return e, nil
+}
+
+// Serve accepts until Stop; it blocks.
+func (e *Edge) Serve() error {
+	defer close(e.stopped)
+	go e.writer.run()
+	if err := e.loop.Serve(e.listener); err != nil && !e.listener.closing.Load() {
+		return fmt.Errorf("cannot accept on %s: %w", e.listener.Addr(), err)
+	}
+	return nil
+}
+
+// Stop accepts no more; connections go on.
+func (e *Edge) Stop() { e.listener.shutdown() }
+
+// Close frees what is left; all sessions must have ended.
+func (e *Edge) Close() {
+	e.listener.shutdown()
+	<-e.stopped
+	_ = e.listener.Close()
+	e.writer.stop()
+}
+
+// prepare makes a session of an accepted connection. Called by netpoll's poller; the
+// connection is registered when it returns.
+func (e *Edge) prepare(c netpoll.Connection) context.Context {
+	fd := c.(netpoll.Conn).Fd()
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		_ = c.Close()
+		return context.Background()
+	}
+	nc := &conn{Context: context.Background(), fd: dup, writer: e.writer}
+	nc.session = http1.NewSession(e.cfg, nc, peer(c))
+	if !e.registry.Add(nc.session) {
+		_, _ = unix.Write(dup, tooMany)
+		_ = unix.Close(dup)
+		_ = c.Close()
+		return context.Background()
+	}
+	return nc
+}
+
+var tooMany = []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n")
+
+func peer(c net.Conn) exchange.Peer { return http1.PeerOf(c.RemoteAddr(), c.LocalAddr()) }
+
+// overrun is how much netpoll may have read ahead of a session that writes to
+// disk: netpoll cannot stop reading, so a client that outruns the disk is closed.
+const overrun = 8 << 20
+
+// onRequest feeds what arrived to the session.
+func onRequest(ctx context.Context, nc netpoll.Connection) error {
+	r := nc.Reader()
+	n := r.Len()
+	c, ok := ctx.(*conn)
+	if ok && n > overrun {
+		c.session.Closed()
+		ok = false
+	}
+	p, err := r.Next(n)
+	if err != nil {
+		return err
+	}
+	if ok {
+		c.session.Feed(p)
+	}
+	return r.Release()
+}

@@ -1,0 +1,126 @@
+// Package logline is the log's text form: one line per record, time, level, message, then
+// key=value pairs.
+//
+// In: slog records, from any goroutine. Out: lines, each in one write.
+package logline
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// New makes a logger: format is text or json, level debug, info, warning or error.
+func New(w io.Writer, format, level string) *slog.Logger {
+	least := slog.LevelInfo
+	switch level {
+	case "debug":
+		least = slog.LevelDebug
+	case "warning":
+		least = slog.LevelWarn
+	case "error":
+		least = slog.LevelError
+	}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least}))
+	}
+	return slog.New(&handler{out: &output{w: w}, least: least})
+}
+
+type output struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+type handler struct {
+	out    *output
+	least  slog.Level
+	attrs  string
+	prefix string
+}
+
+func (h *handler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.least }
+
+func (h *handler) Handle(_ context.Context, r slog.Record) error {
+	b := make([]byte, 0, 256)
+	b = r.Time.AppendFormat(b, "2006-01-02 15:04:05.000")
+	b = append(b, ' ')
+	b = append(b, name(r.Level)...)
+	b = append(b, ' ')
+	b = appendMessage(b, r.Message)
+	b = append(b, h.attrs...)
+	r.Attrs(func(a slog.Attr) bool {
+		b = appendAttr(b, h.prefix, a)
+		return true
+	})
+	b = append(b, '\n')
+	h.out.mu.Lock()
+	defer h.out.mu.Unlock()
+	_, err := h.out.w.Write(b)
+	return err
+}
+
+func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	c := *h
+	var b []byte
+	for _, a := range attrs {
+		b = appendAttr(b, h.prefix, a)
+	}
+	c.attrs += string(b)
+	return &c
+}
+
+func (h *handler) WithGroup(name string) slog.Handler {
+	c := *h
+	c.prefix += name + "."
+	return &c
+}
+
+func name(l slog.Level) string {
+	switch {
+	case l >= slog.LevelError:
+		return "ERROR"
+	case l >= slog.LevelWarn:
+		return "WARNING"
+	case l >= slog.LevelInfo:
+		return "INFO"
+	}
+	return "DEBUG"
+}
+
+func appendAttr(b []byte, prefix string, a slog.Attr) []byte {
+	if a.Equal(slog.Attr{}) {
+		return b
+	}
+	v := a.Value.Resolve()
+	b = append(b, ' ')
+	b = append(b, prefix...)
+	b = append(b, a.Key...)
+	b = append(b, '=')
+	s := v.String()
+	if v.Kind() == slog.KindDuration {
+		s = v.Duration().Round(time.Millisecond).String()
+	}
+	if s == "" || strings.ContainsAny(s, " \t\"=") || s != strconv.QuoteToGraphic(s)[1:len(strconv.QuoteToGraphic(s))-1] {
+		return strconv.AppendQuoteToGraphic(b, s)
+	}
+	return append(b, s...)
+}
+
+// appendMessage keeps a record a line: control characters other than TAB are escaped, so that
+// nothing a client or an application sends can look like another record.
+func appendMessage(b []byte, s string) []byte {
+	for _, r := range s {
+		if r != '\t' && !strconv.IsGraphic(r) {
+			q := strconv.QuoteRuneToGraphic(r)
+			b = append(b, q[1:len(q)-1]...)
+			continue
+		}
+		b = append(b, string(r)...)
+	}
+	return b
+}

@@ -1,0 +1,63 @@
+// Package pyshim holds the Python half of PySpeed: the package `pyspeed` that
+// workers run, embedded in the gateway's binary. The Python files in this folder are its source.
+//
+// In: nothing. Out: Archive, the zip that a worker's Python is started with. Any
+// goroutine may call it.
+package pyshim
+
+import (
+	"archive/zip"
+	"bytes"
+	"embed"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+)
+
+// The patterns name files, not folders, so that neither tests nor
+// caches get into the binary, while __init__.py does.
+//
+//go:embed __main__.py pyspeed/*.py
+var source embed.FS
+
+// Archive returns the shim as a zip file that Python can run. It is built once
+// and must not be changed. Equal sources give equal bytes.
+func Archive() ([]byte, error) { return build() }
+
+var build = sync.OnceValues(func() ([]byte, error) { return pack(source) })
+
+// pack stores the files of f, in the order of their names, uncompressed: the
+// import system maps nothing, but it need not inflate either, and zlib may be
+// missing from a small Python.
+func pack(f fs.FS) ([]byte, error) {
+	var buf bytes.Buffer
+	z := zip.NewWriter(&buf)
+	err := fs.WalkDir(f, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := fs.ReadFile(f, name)
+		if err != nil {
+			return err
+		}
+		w, err := z.CreateHeader(&zip.FileHeader{
+			Name: name, Method: zip.Store,
+			// The oldest time a zip file can hold; also the time that Python
+			// would compare with that of a cached .pyc, of which there is none.
+			Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC),
+		})
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(content)
+		return err
+	})
+	if err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot pack the shim: %w", err)
+	}
+	return buf.Bytes(), nil
+}

@@ -1,0 +1,71 @@
+package pyshim
+
+import (
+	"archive/zip"
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func TestArchiveHoldsEverySourceFile(t *testing.T) {
+	archive, err := Archive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := filepath.Glob("pyspeed/*.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, "__main__.py")
+	slices.Sort(want)
+	var got []string
+	for _, f := range z.File {
+		got = append(got, f.Name)
+		if f.Method != zip.Store {
+			t.Errorf("%s is compressed", f.Name)
+		}
+		r, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		onDisk, err := os.ReadFile(f.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(content, onDisk) {
+			t.Errorf("%s differs from its source", f.Name)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the archive holds %q, want %q", got, want)
+	}
+	// A package inside the package would need a pattern of its own.
+	if nested, err := filepath.Glob("pyspeed/*/*.py"); err != nil || len(nested) > 0 {
+		t.Errorf("these files are not in the archive: %q (%v)", nested, err)
+	}
+}
+
+func TestArchiveIsDeterministic(t *testing.T) {
+	first, err := pack(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := pack(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(first, second) {
+		t.Error("two archives of the same source differ")
+	}
+}

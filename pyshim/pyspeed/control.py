@@ -1,0 +1,156 @@
+"""The control socket: commands from the gateway, events to it.
+
+In: MESSAGE records with one marshal dict each. Out: the same. A daemon thread of
+its own reads, so that the worker answers while the application is busy; handlers
+run on that thread and must not block. Any thread may send.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import marshal
+import os
+import select
+import socket
+import sys
+import threading
+from typing import Any, Callable, Dict, List
+
+from . import records
+
+Message = Dict[str, Any]
+Handler = Callable[[Message], None]
+
+
+class StartFailed(Exception):
+    """The worker cannot start. ``stage`` is import, interface or lifespan; ``trace`` the traceback's text, if any."""
+
+    def __init__(self, stage: str, error: str, trace: str = "") -> None:
+        super().__init__(error)
+        self.stage = stage
+        self.error = error
+        self.trace = trace
+
+
+class Control:
+    """One end of the control socket.
+
+    >>> control.receive()                  # the first command, before the thread runs
+    >>> control.on("stop", handler)        # handler(message), on the control thread
+    >>> control.start()
+    >>> control.send({"event": "pong"})    # any thread
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._sending = threading.Lock()
+        self._parser = records.Parser()
+        self._joiner = records.Joiner()
+        self._received: List[Message] = []
+        self._handlers: Dict[str, Handler] = {"dump": self._dump}
+        self._dump_hooks: List[Callable[[], None]] = []
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_writer, False)
+
+    def send(self, event: Message) -> None:
+        """Send one event. A gateway that is gone is no error: the control thread ends the process for it."""
+        parts = records.split(records.MESSAGE, 0, marshal.dumps(event, 2))
+        try:
+            with self._sending:
+                self._sock.sendall(b"".join(parts))
+        except OSError:
+            pass
+
+    def receive(self) -> Message:
+        """Wait for the next command. Raises EOFError when the gateway is gone."""
+        while not self._received:
+            data = self._sock.recv(65536)
+            if not data:
+                raise EOFError("cannot read a command: the gateway is gone")
+            self._feed(data)
+        return self._received.pop(0)
+
+    def on(self, command: str, handler: Handler) -> None:
+        """Have ``handler(message)`` called on the control thread for each such command; replaces an earlier handler."""
+        self._handlers[command] = handler
+
+    def on_dump(self, hook: Callable[[], None]) -> None:
+        """Have ``hook()`` called, on the control thread, after a dump of all threads; it writes to stderr."""
+        self._dump_hooks.append(hook)
+
+    def start(self) -> None:
+        """Start the control thread."""
+        threading.Thread(target=self._run, name="pyspeed-control", daemon=True).start()
+
+    def stop_from_signal(self) -> None:
+        """Have the control thread handle a ``stop``; safe to call in a signal handler, as it takes no lock."""
+        try:
+            os.write(self._wake_writer, b"\0")
+        except OSError:
+            pass
+
+    def _feed(self, data: bytes) -> None:
+        for kind, request_id, flags, content in self._parser.feed(data):
+            if kind != records.MESSAGE:
+                continue
+            whole = self._joiner.add(request_id, flags, content)
+            if whole is not None:
+                message = marshal.loads(whole)
+                if not isinstance(message, dict):
+                    raise records.ProtocolError("cannot read a control message: %r is no dict" % type(message))
+                self._received.append(message)
+
+    def _run(self) -> None:
+        poll = select.poll() if hasattr(select, "poll") else None
+        descriptors = (self._sock.fileno(), self._wake_reader)
+        if poll is not None:
+            for fd in descriptors:
+                poll.register(fd, select.POLLIN)
+        try:
+            while True:
+                for message in self._received:
+                    self._handle(message)
+                self._received.clear()
+                ready = [fd for fd, _ in poll.poll()] if poll is not None else select.select(descriptors, (), ())[0]
+                if self._wake_reader in ready:
+                    os.read(self._wake_reader, 64)
+                    self._handle({"cmd": "stop"})
+                if descriptors[0] in ready:
+                    data = self._sock.recv(65536)
+                    if not data:
+                        break
+                    self._feed(data)
+        except OSError:
+            pass
+        except BaseException as error:
+            os.write(2, ("pyspeed: the worker ends, as its control socket is unusable: %s\n" % error).encode())
+        # The gateway is gone, and with it every client: nothing is left to be finished.
+        os._exit(1)
+
+    def _handle(self, message: Message) -> None:
+        handler = self._handlers.get(message.get("cmd", ""))
+        if handler is None:
+            return
+        try:
+            handler(message)
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+
+    def _dump(self, message: Message) -> None:
+        # faulthandler needs no lock and no memory, so it shows also a process that is stuck in one.
+        faulthandler.dump_traceback(2, all_threads=True)
+        for hook in list(self._dump_hooks):
+            hook()
+        self.send({"event": "dumped"})
+
+
+def resident_bytes() -> int:
+    """This process's resident memory now; where only the peak is known, the peak."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024

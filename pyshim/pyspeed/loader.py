@@ -1,0 +1,290 @@
+"""Finds the application: ``module:attribute`` in, a callable and its interface out.
+
+Runs once, on the main thread, before anything is served. What the application's own
+import raises passes through unchanged; :class:`StartFailed` is for what is wrong with
+the target itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import importlib
+import inspect
+import os
+import sys
+from types import ModuleType
+from typing import Any, Dict, List, Optional, Tuple
+
+from .control import StartFailed
+from .tracebacks import own
+
+DEFAULT_ATTRIBUTES = ("application", "app")
+
+# Frameworks whose objects can be told by the package of a class in their MRO, where the
+# signature alone leaves it open (for example ``__call__(self, *args)`` in a subclass).
+_WSGI_CLASSES = {
+    "flask.app.Flask",
+    "django.core.handlers.wsgi.WSGIHandler",
+    "bottle.Bottle",
+    "pyramid.router.Router",
+    "falcon.app.App",
+    "werkzeug.wrappers.response.Response",
+    "cherrypy._cptree.Tree",
+    "webob.dec.wsgify",
+}
+_ASGI_CLASSES = {
+    "starlette.applications.Starlette",
+    "quart.app.Quart",
+    "litestar.app.Litestar",
+    "sanic.app.Sanic",
+    "falcon.asgi.app.App",
+    "django.core.handlers.asgi.ASGIHandler",
+    "blacksheep.server.application.Application",
+}
+
+
+def arrange_path(directory: str) -> None:
+    """Put ``directory`` first on sys.path and the shim's own entry last, so that it hides nothing of the application."""
+    entry = sys.path.pop(0) if sys.path else ""
+    if entry and entry not in sys.path:
+        sys.path.append(entry)
+    directory = directory or os.getcwd()
+    if directory in sys.path:
+        sys.path.remove(directory)
+    sys.path.insert(0, directory)
+    importlib.invalidate_caches()
+
+
+def load(target: str, factory: bool = False) -> Any:
+    """Import ``target`` and return the application object.
+
+    ``module:attribute``, ``module:object.attribute``, ``module:factory()`` (with literal
+    arguments), ``module`` alone (tries ``application``, then ``app``), or a file's path
+    instead of the module. ``factory`` calls what was found.
+    """
+    module_name, expression = _split(target)
+    module = _import(module_name, target)
+    names, call = _parse(expression, target)
+    if not names:
+        for name in DEFAULT_ATTRIBUTES:
+            if hasattr(module, name):
+                names = [name]
+                break
+        else:
+            raise StartFailed(
+                "import",
+                "cannot load %r: module %r has neither %r nor %r%s"
+                % (target, module.__name__, *DEFAULT_ATTRIBUTES, _candidates(module)),
+            )
+    found: Any = module
+    for position, name in enumerate(names):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            if position == 0 and not hasattr(module, name):
+                owner = "module %r" % module.__name__
+            else:
+                owner = "%r" % ".".join(names[:position])
+            raise StartFailed(
+                "import", "cannot load %r: %s has no attribute %r%s" % (target, owner, name, _similar(found, name))
+            ) from None
+    if call is not None or factory:
+        if not callable(found):
+            raise StartFailed(
+                "import", "cannot load %r: the factory %r is a %s, not callable" % (target, ".".join(names), _kind(found))
+            )
+        arguments, keywords = call or ([], {})
+        found = found(*arguments, **keywords)
+    return found
+
+
+def interface(app: Any, wanted: str = "auto", target: str = "the application") -> str:
+    """``wsgi`` or ``asgi``: what ``app`` speaks. Raises StartFailed when it is neither, or not what was ``wanted``."""
+    if wanted not in ("auto", "wsgi", "asgi"):
+        raise StartFailed("interface", "cannot serve %s: unknown interface %r; use auto, wsgi or asgi" % (target, wanted))
+    if not callable(app):
+        hint = ""
+        if inspect.isawaitable(app):
+            hint = "; its factory is a coroutine function, which cannot be called here"
+        raise StartFailed("interface", "cannot serve %s: it is a %s, which is not callable%s" % (target, _kind(app), hint))
+    found = _detect(app, target, wanted)
+    if wanted == "auto":
+        return found
+    if wanted == "wsgi" and _is_coroutine_callable(app):
+        raise StartFailed(
+            "interface", "cannot serve %s as WSGI: it is a coroutine function, so an ASGI application; use interface asgi" % target
+        )
+    return wanted
+
+
+def _split(target: str) -> Tuple[str, str]:
+    if target.endswith(".py") or ".py:" in target:
+        path, _, expression = target.partition(".py")
+        return _module_of_file(path + ".py", target), expression.lstrip(":")
+    module_name, _, expression = target.partition(":")
+    if not module_name:
+        raise StartFailed("import", "cannot load %r: no module is named; write it as module:attribute" % target)
+    if os.sep in module_name and not module_name.startswith("."):
+        raise StartFailed("import", "cannot load %r: write the module with dots, or the file with its .py" % target)
+    return module_name, expression
+
+
+def _module_of_file(path: str, target: str) -> str:
+    """The name by which the file's directory, or that of its outermost package, imports it; puts that on sys.path."""
+    full = os.path.abspath(path)
+    if not os.path.isfile(full):
+        raise StartFailed("import", "cannot load %r: there is no file %s" % (target, full))
+    directory, name = os.path.split(full)
+    parts = [name[:-3]]
+    if parts == ["__init__"]:
+        parts = []
+    while os.path.isfile(os.path.join(directory, "__init__.py")):
+        directory, package = os.path.split(directory)
+        parts.insert(0, package)
+    if directory in sys.path:
+        sys.path.remove(directory)
+    sys.path.insert(0, directory)
+    return ".".join(parts)
+
+
+def _import(name: str, target: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # Only when the target itself is what is missing; what the application fails to import is its own
+        # error, and the traceback has to say so.
+        missing = error.name
+        if missing is None or not (name == missing or name.startswith(missing + ".")) or _inside_application(error):
+            raise
+        raise StartFailed(
+            "import",
+            "cannot load %r: there is no module %r; looked in %s" % (target, missing, ", ".join(p or "." for p in sys.path[:-1])),
+        ) from None
+    except (ValueError, TypeError) as error:
+        if _inside_application(error):
+            raise
+        raise StartFailed("import", "cannot load %r: %s" % (target, error)) from None
+
+
+def _inside_application(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace is not None:
+        if not own(trace):
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _parse(expression: str, target: str) -> Tuple[List[str], Optional[Tuple[List[Any], Dict[str, Any]]]]:
+    """Names to follow, and the arguments when the expression is a call."""
+    if not expression:
+        return [], None
+    try:
+        node: ast.expr = ast.parse(expression.strip(), mode="eval").body
+        call: Optional[Tuple[List[Any], Dict[str, Any]]] = None
+        if isinstance(node, ast.Call):
+            if any(keyword.arg is None for keyword in node.keywords):
+                raise ValueError
+            call = (
+                [ast.literal_eval(argument) for argument in node.args],
+                {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords},
+            )
+            node = node.func
+        names: List[str] = []
+        while isinstance(node, ast.Attribute):
+            names.insert(0, node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            raise ValueError
+    except (SyntaxError, ValueError, TypeError):
+        raise StartFailed(
+            "import",
+            "cannot load %r: %r is neither an attribute nor a call with literal arguments" % (target, expression),
+        ) from None
+    return [node.id, *names], call
+
+
+def _similar(owner: Any, name: str) -> str:
+    close = difflib.get_close_matches(name, [n for n in dir(owner) if not n.startswith("__")], n=1)
+    if close:
+        return "; did you mean %r?" % close[0]
+    return _candidates(owner) if isinstance(owner, ModuleType) else ""
+
+
+def _candidates(module: ModuleType) -> str:
+    names = []
+    for name, value in vars(module).items():
+        if name.startswith("_") or inspect.isclass(value) or inspect.isfunction(value) or inspect.ismodule(value):
+            continue
+        if _known(value):
+            names.append(name)
+    return "; did you mean %s?" % " or ".join(repr(name) for name in names) if names else ""
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def _known(app: Any) -> str:
+    for base in type(app).__mro__:
+        name = "%s.%s" % (base.__module__, base.__qualname__)
+        if name in _ASGI_CLASSES:
+            return "asgi"
+        if name in _WSGI_CLASSES:
+            return "wsgi"
+    return ""
+
+
+def _is_coroutine_callable(app: Any) -> bool:
+    while isinstance(app, functools.partial):
+        app = app.func
+    if inspect.isclass(app):
+        # ``await app(scope, receive, send)`` makes an instance and awaits it.
+        return hasattr(app, "__await__")
+    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None))  # noqa: B004
+
+
+def _detect(app: Any, target: str, wanted: str) -> str:
+    known = _known(app)
+    if known:
+        return known
+    if _is_coroutine_callable(app):
+        return "asgi"
+    if inspect.isasyncgenfunction(app):
+        raise StartFailed("interface", "cannot serve %s: it is an asynchronous generator function, neither WSGI nor ASGI" % target)
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):
+        return "wsgi" if wanted == "auto" else wanted  # written in C: it does not tell
+    two, three = _takes(signature, 2), _takes(signature, 3)
+    if two and three:
+        return "wsgi" if wanted == "auto" else wanted
+    if three:
+        return "asgi"
+    if two:
+        return "wsgi"
+    if _takes(signature, 1):
+        raise StartFailed(
+            "interface",
+            "cannot serve %s: it takes one argument, as ASGI 2 applications did; "
+            "wrap it with asgiref.compatibility.guarantee_single_callable" % target,
+        )
+    if _takes(signature, 0):
+        raise StartFailed(
+            "interface",
+            "cannot serve %s: it takes no arguments, so it looks like a factory; write it as a call, %s(), or set factory"
+            % (target, target),
+        )
+    raise StartFailed(
+        "interface", "cannot serve %s: its signature %s is neither WSGI's nor ASGI's" % (target, signature)
+    )
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True

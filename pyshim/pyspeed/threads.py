@@ -1,0 +1,497 @@
+"""Adaptive threads: who reads the data socket, and who runs which request.
+
+In: a :class:`~pyspeed.connection.Connection` and the function that handles one request.
+Runs on the calling thread, which becomes the first runner, on further runners as they are
+needed, and on one watcher.
+
+One thread at a time has *the lead*: it alone reads the socket. While requests are short the
+leader runs them itself, one after the other, one read and one write per batch (*inline*).
+A leader that may not come back soon gives the lead away:
+
+- it waits for body or credit: it passes the lead on first (:meth:`Threads._blocking`);
+- the watcher sees that a request has outlived a tick: it takes the lead from it and flushes
+  the answers that were finished before;
+- requests turn out to block: in *hand-off* mode the leader passes the lead on with every
+  request before it runs it, so that they run side by side.
+
+::
+
+             recv: requests               queue empty
+    LEADER ─────────────────> LEADER ──────────────────> LEADER
+    reading                   running, inline             reading
+       ^                        │ passes the lead on, or loses it
+       │ is given the lead      v
+    PARKED <────────────────  RUNNER (without the lead; runs what is queued)
+            queue empty
+
+The lead goes to the runner that parked last, so that few threads, and few of their
+database connections, are in use; else to a new runner; and when the most runners there may
+be all run requests, to the watcher, which reads but runs nothing, so that credit, bodies and
+ABORT_REQUEST always get through. With one thread that is how it always goes.
+
+Nothing here relies on the GIL: requests change hands by ``deque.popleft``, which is atomic,
+and everything else that two threads touch by ``_lock``. ``lead`` is a list that is not empty
+while its owner has the lead: looking at it costs next to nothing, and a look that comes too
+late is found out under the lock before the socket is read.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from typing import Callable, Dict, List, Optional
+
+from .connection import Connection, Item
+from .records import ProtocolError
+
+_RECV = 262144
+_CORK = 0.001  # seconds that a finished answer may wait for others
+_SHORT = 0.0005  # seconds; a request that takes longer, and not for computing, is better off on its own thread
+_DECAY = 1 / 512  # weight of one request in the share of blocking ones
+# Hand-off costs some 20 µs per request, a stall inline about 7 ms: it pays from this share of blocking requests on.
+_BLOCKING_SHARE = 0.0025
+_QUIET_TICKS = 20  # ticks without work after which the watcher sleeps
+
+
+class Runner:
+    """One thread's part in the play."""
+
+    __slots__ = ("lead", "gate", "ident", "wall", "cpu")
+
+    def __init__(self) -> None:
+        self.lead: List[bool] = []
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.ident = 0
+        # Seconds that slow requests took here, inline, since this thread's CPU time was ``cpu``.
+        self.wall = 0.0
+        self.cpu = -1.0
+
+
+class Threads:
+    """Runs the requests of one connection on up to ``most`` threads.
+
+    ``handle(item)`` runs one request; it raises nothing. ``tick`` is how long a request may
+    run, in seconds, before its thread is taken to be stalled; a thread with nothing to do ends
+    after ``idle`` seconds.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        handle: Callable[[Item], None],
+        most: int,
+        tick: float = 0.005,
+        idle: float = 10.0,
+    ) -> None:
+        self.most = most
+        self.inline = True
+        self._connection = connection
+        self._handle = handle
+        self._tick = tick
+        self._idle_seconds = idle
+        self._lock = threading.Lock()
+        # All below: under _lock.
+        self._parked: List[Runner] = []
+        self._count = 0  # runners, parked ones included
+        self._leader = Runner()
+        self._busy = False  # the leader is not in recv
+        self._batch = 0  # counts changes of _leader and reads
+        self._received = 0
+        self._share = 0.0  # share of requests that block, of late
+        self._share_at = 0
+        self._stopping = False
+        self._closed = False
+        self._finished = threading.Condition(self._lock)
+        self._watcher = Runner()
+        self._watcher_sleeps = False
+        self._watcher_called = False
+        self._turned = 0.0  # when the watcher first saw what the leader still does; 0: it makes progress
+        self._error = ""
+        connection.blocking = self._blocking
+        connection.corked = self._corked
+
+    def run(self) -> str:
+        """Serve until the gateway closes the connection or :meth:`stop` has drained it; returns what went wrong, if anything.
+
+        The calling thread becomes a runner.
+        """
+        first = Runner()
+        with self._lock:
+            self._count = 1
+            self._leader = first
+            self._busy = True
+            first.lead.append(True)
+        threading.Thread(target=self._watch, name="pyspeed-watcher", daemon=True).start()
+        self._serve(first, None)
+        with self._finished:
+            while self._count > 0:
+                self._finished.wait()
+        self._connection.flush()
+        return self._error
+
+    def stop(self) -> None:
+        """Have :meth:`run` return once everything that was received is answered. Any thread; does not wait."""
+        with self._lock:
+            self._stopping = True
+            self._end_if_drained()
+
+    def reclaim(self) -> List[int]:
+        """Take back the requests that have not begun; returns their ids. Any thread.
+
+        A request whose body is being streamed stays: the part that has arrived could not be given back.
+        """
+        queue, ids = self._connection.queue, []
+        for item in self._queued():
+            if item[3] is not None or item[0] in self._connection.aborted:
+                continue
+            try:
+                queue.remove(item)
+            except (ValueError, IndexError):
+                continue  # it has begun
+            ids.append(item[0])
+        return ids
+
+    def stalled_ms(self) -> int:
+        """For how many milliseconds the leader has not turned; 0 when it reads or makes progress."""
+        with self._lock:
+            turned = self._turned
+        return int((time.monotonic() - turned) * 1000) if turned else 0
+
+    def counts(self) -> Dict[str, int]:
+        """``active``: threads that run a request; ``threads``: all that could."""
+        with self._lock:
+            return {"active": self._active(), "threads": self._count}
+
+    # On the runners' threads.
+
+    def _serve(self, me: Runner, idle: Optional[float]) -> None:
+        me.ident = threading.get_ident()
+        lead = me.lead
+        connection = self._connection
+        queue = connection.queue
+        try:
+            while True:
+                if not queue:
+                    if lead:
+                        if not self._read(me):
+                            return
+                    elif not self._park(me, idle):
+                        return
+                elif lead and self.inline:
+                    self._run_batch(me)
+                else:
+                    self._run_one(lead)
+        finally:
+            with self._lock:
+                self._count -= 1
+                self._finished.notify_all()
+
+    def _run_batch(self, me: Runner) -> None:
+        """Run what is queued while I lead."""
+        connection = self._connection
+        queue = connection.queue
+        lead = me.lead
+        popleft = queue.popleft
+        handle = self._handle
+        clock = time.perf_counter
+        began = clock()
+        # Reading the clock costs as much as a part of a short request, so it is read after 1, 2, 4… of them.
+        count = left = 1
+        try:
+            while queue and lead:
+                handle(popleft())
+                left -= 1
+                if left:
+                    continue
+                now = clock()
+                took = now - began
+                if took > _CORK:
+                    connection.flush()
+                if took > _SHORT * count:
+                    if self._waits(me, took):
+                        break
+                    count = 1
+                elif took < _SHORT and count < 32:
+                    count *= 2
+                left = count
+                began = now
+        except IndexError:
+            pass  # another thread took the last one
+        if not lead:
+            connection.flush()
+
+    def _waits(self, me: Runner, took: float) -> bool:
+        """Requests took long, inline: whether to hand off from now on, as they wait more than they compute."""
+        used = time.thread_time()
+        if me.cpu < 0:
+            me.cpu = used
+            return False
+        me.wall += took
+        if me.wall < 0.01:
+            return False
+        # The CPU time is that of everything since, so this finds too little waiting rather than too much.
+        waits = used - me.cpu < me.wall / 2
+        me.wall = 0.0
+        me.cpu = used
+        if not waits or self.most == 1:
+            return False
+        with self._lock:
+            self.inline = False
+            self._share = max(self._share, 20 * _BLOCKING_SHARE)
+        return True
+
+    def _run_one(self, lead: List[bool]) -> None:
+        """Run one request, with the lead passed on if I have it."""
+        connection = self._connection
+        try:
+            item = connection.queue.popleft()
+        except IndexError:
+            return
+        if lead:
+            with self._lock:
+                if lead:
+                    self._pass_lead()
+        began = time.perf_counter()
+        self._handle(item)
+        slow = time.perf_counter() - began > _SHORT
+        connection.flush()
+        with self._lock:
+            self._share += ((1.0 if slow else 0.0) - self._share) * _DECAY
+            self._share_at = self._received
+            if self._share < _BLOCKING_SHARE:
+                self.inline = True
+
+    def _read(self, me: Runner) -> bool:
+        """Read once; False at the end."""
+        connection = self._connection
+        if connection.out:
+            connection.flush()
+        with self._lock:
+            if not me.lead:
+                return True
+            self._busy = False
+            self._turned = 0.0
+            if self._stopping:
+                self._end_if_drained()
+        data = self._recv()
+        with self._lock:
+            self._busy = True
+            self._batch += 1
+            if self._watcher_sleeps:
+                self._call_watcher()
+        if not data:
+            self._close()
+            return False
+        return self._feed(data)
+
+    def _recv(self) -> bytes:
+        try:
+            return self._connection.sock.recv(_RECV)
+        except OSError:
+            return b""
+
+    def _feed(self, data: bytes) -> bool:
+        try:
+            self._connection.feed(data)
+        except ProtocolError as error:
+            self._error = str(error)
+            self._close()
+            return False
+        self._received += len(self._connection.queue)
+        return True
+
+    def _park(self, me: Runner, idle: Optional[float]) -> bool:
+        """Wait to be needed; False when the thread is to end."""
+        with self._lock:
+            if me.lead or self._connection.queue:
+                return True
+            if self._closed:
+                return False
+            self._parked.append(me)
+            if self._stopping:
+                self._end_if_drained()
+        if idle is None:
+            me.gate.acquire()
+        elif not me.gate.acquire(timeout=idle):
+            with self._lock:
+                if me in self._parked:
+                    self._parked.remove(me)
+                    return False
+            me.gate.acquire()  # was just chosen; the release is on its way
+        return True
+
+    def _blocking(self) -> None:
+        """The calling thread is about to wait for the socket's reader, so that must be another one."""
+        ident = threading.get_ident()
+        with self._lock:
+            if self._leader.ident == ident and self._leader is not self._watcher:
+                self._pass_lead()
+
+    def _corked(self) -> bool:
+        """Whether the caller flushes soon by itself: only the leader does, inline."""
+        return self.inline and self._leader.ident == threading.get_ident()
+
+    # Under _lock, on any thread.
+
+    def _pass_lead(self) -> None:
+        """Give the lead to another thread."""
+        self._leader.lead.clear()
+        if self._parked:
+            heir = self._parked.pop()  # last in, first out
+            self._give_lead(heir)
+            heir.gate.release()
+            return
+        if self._count < self.most and not self._closed:
+            heir = Runner()
+            self._give_lead(heir)
+            self._count += 1
+            thread = threading.Thread(
+                target=self._serve, args=(heir, self._idle_seconds), name="pyspeed-runner", daemon=True
+            )
+            try:
+                thread.start()
+                return
+            except RuntimeError:  # the system has no more threads for us
+                self._count -= 1
+                heir.lead.clear()
+        self._give_lead(self._watcher)
+        self._call_watcher()
+
+    def _give_lead(self, heir: Runner) -> None:
+        heir.lead.append(True)
+        self._leader = heir
+        self._busy = True
+        self._batch += 1
+        self._turned = 0.0
+        if self._watcher_sleeps:
+            self._call_watcher()
+
+    def _call_watcher(self) -> None:
+        if not self._watcher_called:
+            self._watcher_called = True
+            self._watcher.gate.release()
+
+    def _active(self) -> int:
+        reading = 0 if self._busy or self._leader is self._watcher else 1
+        return self._count - len(self._parked) - reading
+
+    def _end_if_drained(self) -> None:
+        if self._busy or self._closed or self._active() or self._connection.queue or self._connection.partial:
+            return
+        if _readable(self._connection.sock):
+            return  # the leader is about to read it, and looks again
+        try:
+            # Ends the leader's recv; what arrives before this is still read, and answered.
+            self._connection.sock.shutdown(socket.SHUT_RD)
+        except OSError:
+            pass
+
+    # Not under _lock.
+
+    def _queued(self) -> List[Item]:
+        while True:
+            try:
+                return list(self._connection.queue)
+            except RuntimeError:  # changed meanwhile
+                continue
+
+    def _close(self) -> None:
+        """The socket has been read to its end: let every thread run what is queued, and end."""
+        with self._lock:
+            self._closed = True
+            self._leader.lead.clear()
+            parked, self._parked[:] = list(self._parked), []
+            self._call_watcher()
+        for runner in parked:
+            runner.gate.release()
+        self._connection.abort_all()
+
+    # On the watcher's thread.
+
+    def _watch(self) -> None:
+        me = self._watcher
+        me.ident = threading.get_ident()
+        quiet = 0
+        last = None
+        unflushed = False
+        while True:
+            if me.lead:
+                if not self._watcher_reads():
+                    return
+                quiet, last = 0, None
+            with self._lock:
+                if self._closed:
+                    return
+                # Whoever makes it busy again does so under the lock, and calls.
+                self._watcher_sleeps = sleeps = quiet > _QUIET_TICKS and not self._busy and not unflushed
+            called = me.gate.acquire() if sleeps else me.gate.acquire(timeout=self._tick)
+            with self._lock:
+                self._watcher_sleeps = False
+                if called:
+                    self._watcher_called = False
+                if me.lead or self._closed:
+                    continue
+                if not self._busy:
+                    quiet += 1
+                    last = None
+                else:
+                    quiet = 0
+                    now = (self._batch, len(self._connection.queue))
+                    if now != last:
+                        last = now
+                        self._turned = 0.0
+                    else:
+                        self._take_lead()
+                        unflushed = True
+                        last = None
+            if unflushed:
+                # Never waits: the thread that is writing may be the one that is stalled.
+                unflushed = not self._connection.flush(wait=False)
+
+    def _take_lead(self) -> None:
+        """The leader's request has outlived a tick. Under _lock."""
+        if not self._turned:
+            self._turned = time.monotonic() - self._tick
+        if self.most > 1:
+            # Requests since the last look were short.
+            self._share *= (1 - _DECAY) ** min(self._received - self._share_at, 10000)
+            self._share_at = self._received
+            self._share += (1 - self._share) * _DECAY
+            if self._share >= _BLOCKING_SHARE:
+                self.inline = False
+        turned = self._turned
+        self._pass_lead()
+        if self.most == 1:
+            self._turned = turned  # the only thread that serves still has not turned
+
+    def _watcher_reads(self) -> bool:
+        """Lead until there is a runner to take over; False at the end."""
+        me = self._watcher
+        while True:
+            with self._lock:
+                if self._connection.queue and self._parked:
+                    self._pass_lead()
+                    return True
+                self._busy = False
+                if self._stopping:
+                    self._end_if_drained()
+            data = self._recv()
+            if not data:
+                self._close()
+                return False
+            if not self._feed(data):
+                return False
+            if not me.lead:
+                return True
+
+
+def _readable(sock: socket.socket) -> bool:
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([sock], [], [], 0)[0])
+

@@ -1,0 +1,117 @@
+"""Bootstrap of a worker process: from its inherited descriptors to a served application.
+
+In: descriptors 3 to 6 and the ``start`` message. Out: ``ready`` or ``failed``, then an
+exit code. Runs on the main thread, which goes on as the first serving thread (WSGI) or
+the thread of the event loop (ASGI).
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import platform
+import signal
+import socket
+import sys
+from typing import Any, Dict, List
+
+from . import loader
+from .control import Control, Message, StartFailed, resident_bytes
+from .tracebacks import summary, trimmed
+
+DATA, CONTROL, MARKS, SHIM = 3, 4, 5, 6
+MARKS_LENGTH = 65536
+
+EXIT_OK = 0
+EXIT_START = 3
+EXIT_IMPORT = 4
+
+
+def main(arguments: List[str]) -> int:
+    """Run ``worker``; returns the exit code."""
+    if arguments != ["worker"]:
+        sys.stderr.write(
+            "pyspeed: cannot start: %r is no command; workers are started by pyspeed-gw\n" % " ".join(arguments)
+        )
+        return 2
+    for fd in (DATA, CONTROL, MARKS, SHIM):
+        # What the application starts must not keep the sockets open when the worker dies.
+        try:
+            os.set_inheritable(fd, False)
+        except OSError as error:
+            if fd == SHIM:
+                continue  # a shim that was started from a path
+            sys.stderr.write("pyspeed: cannot start: descriptor %d: %s; workers are started by pyspeed-gw\n" % (fd, error))
+            return EXIT_START
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+    control = Control(socket.socket(fileno=CONTROL))
+    data = socket.socket(fileno=DATA)
+    marks = mmap.mmap(MARKS, MARKS_LENGTH)
+    os.close(MARKS)
+    try:
+        settings = control.receive()
+    except EOFError:
+        return 1
+    return serve(settings, data, marks, control)
+
+
+def serve(settings: Dict[str, Any], data: socket.socket, marks: mmap.mmap, control: Control) -> int:
+    """Load what ``settings`` (the start message) names and serve it until told to stop; returns the exit code."""
+    target = settings["target"]
+    sys.argv = [target]
+    # A terminal's Ctrl-C reaches the whole group; what it means is for the gateway to decide.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: control.stop_from_signal())
+    control.on("stop", _stop_before_ready)
+    control.on("ping", lambda message: control.send({"event": "pong", "n": message.get("n", 0), "loop_ms": 0}))
+    control.on("stats", lambda _: control.send({"event": "stats", "active": 0, "threads": 0, "rss": resident_bytes()}))
+    control.on("reclaim", lambda _: control.send({"event": "reclaimed", "ids": []}))
+    control.start()
+    try:
+        loader.arrange_path(settings.get("directory", ""))
+        app = loader.load(target, factory=bool(settings.get("factory")))
+        interface = loader.interface(app, settings.get("interface", "auto"), target)
+    except StartFailed as failure:
+        return report_failure(control, failure)
+    except BaseException as error:
+        # SystemExit too: a module that calls sys.exit() has not been imported.
+        return report_failure(control, StartFailed("import", summary(error), trimmed(error)))
+
+    def ready(fields: Dict[str, Any]) -> None:
+        event: Message = {
+            "event": "ready",
+            "interface": interface,
+            "threads": 0,
+            "python": platform.python_version(),
+            "loop": "",
+            "lifespan": "",
+        }
+        event.update(fields)
+        control.send(event)
+
+    try:
+        if interface == "asgi":
+            from . import asgi
+
+            return asgi.run(app, settings, data, marks, control, ready)
+        from . import wsgi
+
+        return wsgi.run(app, settings, data, marks, control, ready)
+    except StartFailed as failure:
+        return report_failure(control, failure)
+
+
+def report_failure(control: Control, failure: StartFailed) -> int:
+    """Send ``failed``; returns the exit code that goes with its stage."""
+    control.send(
+        {"event": "failed", "stage": failure.stage, "error": failure.error, "traceback": failure.trace or failure.error}
+    )
+    return EXIT_IMPORT if failure.stage == "import" else EXIT_START
+
+
+def _stop_before_ready(message: Message) -> None:
+    # Nothing has been served, and the main thread may be inside the application's import for long.
+    os._exit(EXIT_OK)

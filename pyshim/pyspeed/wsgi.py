@@ -1,0 +1,404 @@
+"""WSGI (PEP 3333): requests in, the application called, answers out.
+
+:func:`run` serves an application on the calling thread and those of
+:mod:`pyspeed.threads`. What :func:`handler` returns runs one request, on any of them.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import marshal
+import mmap
+import socket
+import sys
+from io import BytesIO, TextIOWrapper
+from types import TracebackType
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Type
+
+from . import records
+from .connection import ClientDisconnected, Connection, Item, Stream
+from .control import Control, Message, resident_bytes
+from .records import Buffer
+from .threads import Threads
+from .tracebacks import trimmed
+from .wsgi_io import EmptyInput, ErrorStream, FileWrapper, body_input, not_iterable
+
+Environ = Dict[str, Any]
+Headers = List[Tuple[str, str]]
+ExcInfo = Tuple[Type[BaseException], BaseException, Optional[TracebackType]]
+Application = Callable[[Environ, Callable[..., Callable[[bytes], None]]], Iterable[bytes]]
+
+_VERSION = records.VERSION
+_LAST = records.LAST
+_MAX_CONTENT = records.MAX_CONTENT
+
+# Progress of an answer.
+_UNSENT, _STREAMING, _COMPLETE = 0, 1, 2
+
+
+def run(
+    app: Application,
+    settings: Dict[str, Any],
+    data: socket.socket,
+    marks: mmap.mmap,
+    control: Control,
+    ready: Callable[[Dict[str, Any]], None],
+) -> int:
+    """Serve ``app`` until told to stop; returns the exit code."""
+    most = int(settings.get("threads") or settings.get("max_threads") or 64)
+    connection = Connection(data)
+    base = base_environ(settings, multithread=most > 1)
+    threads = Threads(connection, handler(app, base, connection, marks, settings.get("root_path", "")), most)
+
+    def ping(message: Message) -> None:
+        control.send({"event": "pong", "n": message.get("n", 0), "loop_ms": threads.stalled_ms()})
+
+    def stats(message: Message) -> None:
+        control.send({"event": "stats", **threads.counts(), "rss": resident_bytes()})
+
+    control.on("ping", ping)
+    control.on("stats", stats)
+    control.on("reclaim", lambda _: control.send({"event": "reclaimed", "ids": threads.reclaim()}))
+    control.on("stop", lambda _: threads.stop())
+    ready({"threads": most})
+    error = threads.run()
+    if error:
+        sys.stderr.write("pyspeed: the worker ends: %s\n" % error)
+        return 1
+    return 0
+
+
+def base_environ(settings: Dict[str, Any], multithread: bool) -> Environ:
+    """What is the same in the environ of every request."""
+    return {
+        "SCRIPT_NAME": "",
+        "SERVER_NAME": settings.get("server_name", ""),
+        "SERVER_PORT": str(settings.get("server_port", "")),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_SOFTWARE": settings.get("software", "pyspeed"),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": EmptyInput(),
+        "wsgi.errors": ErrorStream(sys.stderr if isinstance(sys.stderr, TextIOWrapper) else None),
+        "wsgi.multithread": multithread,
+        "wsgi.multiprocess": bool(settings.get("multiprocess")),
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.input_terminated": True,
+    }
+
+
+class Answer:
+    """One request's answer, from ``start_response`` to its last record.
+
+    The defaults are the class's, so that making one per request costs as little as possible.
+    """
+
+    connection: Connection
+    item: Item
+    environ: Environ
+    status: Optional[str] = None
+    headers: Optional[Headers] = None
+    _progress = _UNSENT
+    _remaining = -1  # body bytes that Content-Length still allows; -1: any number
+    _stream: Optional[Stream] = None
+
+    def start_response(
+        self, status: str, headers: Headers, exc_info: Optional[ExcInfo] = None
+    ) -> Callable[[bytes], None]:
+        """PEP 3333's start_response."""
+        if exc_info is not None or self.headers is not None:
+            self._start_again(exc_info)
+        self.status = status
+        self.headers = headers
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """PEP 3333's write: returns when the data was sent, which waits while the client is slow."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError("cannot write %s: write() takes bytes" % type(data).__name__)
+        self.send(bytes(data))
+
+    @property
+    def started(self) -> bool:
+        """Whether bytes of it were sent."""
+        return self._progress != _UNSENT
+
+    @property
+    def complete(self) -> bool:
+        """Whether its last record was sent."""
+        return self._progress == _COMPLETE
+
+    def send(self, data: bytes) -> None:
+        """Send body bytes, and the head before the first; waits for credit. Raises ClientDisconnected."""
+        if self._progress == _COMPLETE:
+            self._excess(len(data))
+            return
+        stream = self._stream
+        if stream is None:
+            stream = self._stream = self.connection.stream(self.item)
+        if stream.aborted:
+            raise ClientDisconnected("cannot write the answer: the client left")
+        parts: List[Buffer] = []
+        prefix = b""
+        if self._progress == _UNSENT:
+            prefix = self._head(parts)
+            self._progress = _STREAMING
+            if self.environ.get("REQUEST_METHOD") == "HEAD":
+                # RFC 9110 §9.3.2: no content. Not LAST, so that nobody takes zero for the content's length.
+                self._put(parts, prefix, b"", 0)
+                self._complete(parts)
+                return
+            self._remaining = _content_length(self.headers or ())
+        size = len(data)
+        excess = 0
+        if self._remaining >= 0:
+            excess = max(0, size - self._remaining)
+            size -= excess
+            self._remaining -= size
+        view: Buffer = data if not excess and size <= _MAX_CONTENT - len(prefix) else memoryview(data)[:size]
+        sent = 0
+        while True:
+            if stream.credit <= 0 and sent < size and parts:
+                self.connection.push(parts)
+                parts = []
+            taken = stream.take(min(size - sent, _MAX_CONTENT - len(prefix))) if sent < size else 0
+            piece = view if taken == len(view) else memoryview(view)[sent : sent + taken]
+            sent += taken
+            if sent == size:
+                break
+            self._put(parts, prefix, piece, 0)
+            prefix = b""
+        if self._remaining:
+            self._put(parts, prefix, piece, 0)
+            self.connection.push(parts)
+            return
+        # All that Content-Length announced is there, so the client has its answer: what the application
+        # still does is no longer its concern.
+        self._put(parts, prefix, piece, _LAST if prefix else 0)
+        if prefix:
+            self._progress = _COMPLETE
+            self.connection.forget(self.item[0])
+            self.connection.push(parts, more_soon=True)
+        else:
+            self._complete(parts)
+        self._excess(excess)
+
+    def finish(self) -> None:
+        """The application is done: send what is left to be sent."""
+        if self._progress == _COMPLETE:
+            return
+        parts: List[Buffer] = []
+        if self._progress == _UNSENT:
+            if self.environ.get("REQUEST_METHOD") == "HEAD":
+                self.send(b"")
+                return
+            prefix = self._head(parts)
+            self._put(parts, prefix, b"", _LAST)
+            self._progress = _COMPLETE
+            self.connection.forget(self.item[0])
+            self.connection.push(parts, more_soon=True)
+        else:
+            self._complete(parts, records.APP_ABORTED if self.aborted() else records.APP_COMPLETE)
+
+    def end(self, app_status: int) -> None:
+        """END_REQUEST, unless the answer is complete."""
+        if self._progress != _COMPLETE:
+            self._complete([], app_status)
+
+    def aborted(self) -> bool:
+        """Whether the client has left."""
+        stream = self.item[3] or self._stream
+        return self.item[0] in self.connection.aborted if stream is None else stream.aborted
+
+    def _complete(self, parts: List[Buffer], app_status: int = records.APP_COMPLETE) -> None:
+        self._progress = _COMPLETE
+        self.connection.forget(self.item[0])
+        parts.append(records.end_request(self.item[0], app_status))
+        self.connection.push(parts, more_soon=True)
+
+    def _put(self, parts: List[Buffer], prefix: bytes, data: Buffer, flags: int) -> None:
+        """One record: RESPONSE when there is a head to send, else STDOUT."""
+        length = len(prefix) + len(data)
+        if not length:
+            return  # an empty STDOUT record would end the stream (FastCGI §3.3)
+        kind = records.RESPONSE if prefix else records.STDOUT
+        parts.append(records.HEADER.pack(_VERSION, kind, self.item[0], length, 0, flags))
+        if prefix:
+            parts.append(prefix)
+        if len(data):
+            parts.append(data)
+
+    def _excess(self, count: int) -> None:
+        if count and self.environ.get("REQUEST_METHOD") != "HEAD":
+            raise ValueError("cannot send %d more bytes: the answer's Content-Length is used up" % count)
+
+    def _head(self, parts: List[Buffer]) -> bytes:
+        """The head's bytes for the next record; what does not fit into one goes into ``parts``."""
+        if self.headers is None:
+            # PEP 3333: start_response must have been called before the first non-empty chunk.
+            raise RuntimeError("cannot send the answer: the application did not call start_response")
+        head = encode_head(self.status, self.headers)
+        while len(head) > _MAX_CONTENT:
+            parts.append(records.record(records.RESPONSE, self.item[0], head[:_MAX_CONTENT], records.MORE))
+            head = head[_MAX_CONTENT:]
+        return head
+
+    def _start_again(self, exc_info: Optional[ExcInfo]) -> None:
+        if exc_info is None:
+            raise AssertionError("cannot start the answer twice: start_response was called before, and without exc_info")
+        try:
+            if self._progress != _UNSENT:
+                # PEP 3333: the head is gone, so the error is the server's to end the answer with.
+                raise exc_info[1].with_traceback(exc_info[2])
+        finally:
+            exc_info = None
+
+
+def encode_head(status: Any, headers: Any) -> bytes:
+    """marshal's ``(status, headers)``; a list or tuple of other things than plain pairs of str is converted first."""
+    if not isinstance(status, str):
+        raise TypeError("cannot send the answer: its status is %s, not str" % type(status).__name__)
+    try:
+        return marshal.dumps((status, headers), 2)
+    except ValueError:
+        pass
+    fields = []
+    for field in headers:
+        name, value = field
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError("cannot send the answer: header %r has the value %r; both must be str" % (name, value))
+        # A subclass of str, such as lazy or safe strings, is nothing that marshal knows.
+        fields.append((str.__str__(name), str.__str__(value)))
+    return marshal.dumps((str.__str__(status), fields), 2)
+
+
+def _content_length(headers: Iterable[Tuple[str, str]]) -> int:
+    for name, value in headers:
+        if len(name) == 14 and name.lower() == "content-length" and isinstance(value, str) and value.isdigit():
+            return int(value)
+    return -1
+
+
+def respond(answer: Answer, result: Any) -> None:
+    """Send what the application returned, each chunk before the next is asked for, and close it (PEP 3333)."""
+    try:
+        if isinstance(result, (str, bytes, bytearray)):
+            not_iterable(result)
+        chunks = result.blocks() if result.__class__ is FileWrapper else result
+        for chunk in chunks:
+            if chunk.__class__ is not bytes:
+                if not isinstance(chunk, (bytes, bytearray, memoryview)):
+                    raise TypeError("cannot send the answer: a chunk is %s, not bytes" % type(chunk).__name__)
+                chunk = bytes(chunk)
+            if chunk:
+                answer.send(chunk)
+                if answer.complete and answer.environ.get("REQUEST_METHOD") == "HEAD":
+                    break
+        answer.finish()
+    finally:
+        close = getattr(result, "close", None)
+        if close is not None:
+            close()
+
+
+def fail(answer: Answer, error: BaseException) -> None:
+    """The application raised: log that, and end the answer so that the client notices."""
+    if answer.aborted():
+        answer.end(records.APP_ABORTED)
+        if _caused_by_disconnect(error):
+            return
+    else:
+        answer.end(records.APP_FAILED)
+    environ = answer.environ
+    # The target as it was sent holds no control characters, but what is logged must not depend on that.
+    target = environ.get("REQUEST_URI") or environ.get("PATH_INFO", "")
+    try:
+        errors = environ.get("wsgi.errors") or sys.stderr
+        errors.write("pyspeed: %s %s failed\n%s" % (environ.get("REQUEST_METHOD", "?"), _printable(target), trimmed(error)))
+        errors.flush()
+    except Exception:
+        # The log being broken must not keep the thread from its next request.
+        return
+
+
+def _caused_by_disconnect(error: Optional[BaseException]) -> bool:
+    seen = 0
+    while error is not None and seen < 100:
+        if isinstance(error, ClientDisconnected):
+            return True
+        error = error.__cause__ or error.__context__
+        seen += 1
+    return False
+
+
+def _printable(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode("ascii") if text.isprintable() else ascii(text)
+
+
+def split_path(environ: Environ, root: str) -> None:
+    """Move ``root`` from PATH_INFO, where it leads whole segments of it, to SCRIPT_NAME (RFC 3875 §4.1.13)."""
+    path: str = environ.get("PATH_INFO", "")
+    environ["SCRIPT_NAME"] = root
+    if path == root or path.startswith(root + "/"):
+        environ["PATH_INFO"] = path[len(root) :]
+
+
+def handler(
+    app: Application, base: Environ, connection: Connection, marks: mmap.mmap, root_path: str = ""
+) -> Callable[[Item], None]:
+    """The function that runs one request to its end. It raises nothing.
+
+    The common case, a whole body and an answer in one piece, is all in here: every call less counts.
+    """
+    bound: Type[Answer] = type("Answer", (Answer,), {"connection": connection})
+    loads, dumps, pack = marshal.loads, marshal.dumps, records.HEADER.pack
+    extend = connection.out.extend
+    aborted = connection.aborted
+    environ_of = base.copy
+    new_context = contextvars.copy_context().copy
+    root = root_path.rstrip("/")
+    response, version, last, most = records.RESPONSE, records.VERSION, records.LAST, records.MAX_CONTENT
+    window = records.MIN_WINDOW
+
+    def handle(item: Item) -> None:
+        request_id, flags, content, stream = item
+        answer = bound()
+        answer.item = item
+        answer.environ = environ = environ_of()
+        try:
+            if aborted and request_id in aborted or stream is not None and stream.aborted:
+                answer.end(records.APP_ABORTED)
+                return
+            head, body = loads(content)
+            environ.update(head)
+            if body:
+                environ["wsgi.input"] = BytesIO(body)
+            elif stream is not None:
+                environ["wsgi.input"] = body_input(stream)
+            if root:
+                split_path(environ, root)
+            marks[request_id] = 1
+            context = new_context()
+            result: Any = context.run(app, environ, answer.start_response)
+            kind = result.__class__
+            if (kind is list or kind is tuple) and not answer._progress and answer.headers is not None:
+                chunk = result[0] if len(result) == 1 else b"".join(result)
+                if chunk.__class__ is bytes:
+                    try:
+                        prefix = dumps((answer.status, answer.headers), 2)
+                    except ValueError:  # not plain pairs of str
+                        prefix = encode_head(answer.status, answer.headers)
+                    length = len(prefix) + len(chunk)
+                    # The least window is in every window; the request's is worked out only when that is not enough.
+                    if length <= window or length <= most and len(chunk) <= window << (flags >> 4):
+                        if stream is not None:
+                            connection.forget(request_id)
+                        extend((pack(version, response, request_id, length, 0, last), prefix, chunk))
+                        return
+                result = (chunk,)
+            context.run(respond, answer, result)
+        except BaseException as error:
+            fail(answer, error)
+
+    return handle

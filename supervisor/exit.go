@@ -1,0 +1,117 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// ErrStopped is the cause given to Pool.Lost, wrapped, when a worker ended as it was
+// asked to.
+var ErrStopped = errors.New("stopped as asked")
+
+// Exit codes of a worker, and of the gateway when no worker ever became ready.
+const (
+	ExitCannotStart  = 3 // lifespan, interface, threads, or anything but the import
+	ExitCannotImport = 4 // the application could not be imported
+)
+
+// exitCause says in words why a worker ended. doing is the state it was in, asked
+// whether it had been told to stop, killed why the gateway killed it ("" when it
+// did not).
+func exitCause(who string, status syscall.WaitStatus, doing State, asked bool, killed string) error {
+	while := ""
+	switch doing {
+	case Starting:
+		while = " while starting"
+	case Ready:
+		while = " while serving"
+	case Draining:
+		while = " while draining"
+	case Stopped, Failed: // reaped before: nothing to add
+	}
+	switch {
+	case status.Signaled() && status.Signal() == syscall.SIGKILL && killed != "":
+		return fmt.Errorf("%s was killed: %s", who, killed)
+	case status.Signaled() && asked && status.Signal() == syscall.SIGTERM:
+		return fmt.Errorf("%s ended by SIGTERM: %w", who, ErrStopped)
+	case status.Signaled():
+		core := ""
+		if status.CoreDump() {
+			core = ", core dumped"
+		}
+		return fmt.Errorf("%s was killed by %s%s%s%s", who, signalName(status.Signal()), while, signalHint(status.Signal()), core)
+	case status.ExitStatus() == 0 && asked:
+		return fmt.Errorf("%s %w", who, ErrStopped)
+	case status.ExitStatus() == 0:
+		return fmt.Errorf("%s exited with status 0%s without being asked (did the application call sys.exit or os._exit?)", who, while)
+	}
+	return fmt.Errorf("%s exited with status %d%s", who, status.ExitStatus(), while)
+}
+
+// signalHint is what usually sends a signal, for the log's reader.
+func signalHint(sig syscall.Signal) string {
+	switch sig {
+	case syscall.SIGKILL:
+		return " (out of memory? the kernel's log tells)"
+	case syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGILL, syscall.SIGFPE:
+		return " (a crash in Python or in an extension module; PYTHONFAULTHANDLER=1 shows where)"
+	case syscall.SIGABRT:
+		return " (abort in Python or in an extension module)"
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT:
+		return " (sent from outside the gateway)"
+	case syscall.SIGXCPU:
+		return " (CPU time limit)"
+	}
+	return ""
+}
+
+// signalName is the signal's name in the C headers where it has a well-known one.
+func signalName(sig syscall.Signal) string {
+	for _, s := range []struct {
+		sig  syscall.Signal
+		name string
+	}{
+		{syscall.SIGKILL, "SIGKILL"}, {syscall.SIGTERM, "SIGTERM"}, {syscall.SIGSEGV, "SIGSEGV"},
+		{syscall.SIGABRT, "SIGABRT"}, {syscall.SIGBUS, "SIGBUS"}, {syscall.SIGINT, "SIGINT"},
+		{syscall.SIGQUIT, "SIGQUIT"}, {syscall.SIGHUP, "SIGHUP"}, {syscall.SIGILL, "SIGILL"},
+		{syscall.SIGFPE, "SIGFPE"}, {syscall.SIGPIPE, "SIGPIPE"}, {syscall.SIGALRM, "SIGALRM"},
+		{syscall.SIGUSR1, "SIGUSR1"}, {syscall.SIGUSR2, "SIGUSR2"}, {syscall.SIGXCPU, "SIGXCPU"},
+	} {
+		if s.sig == sig {
+			return s.name
+		}
+	}
+	return fmt.Sprintf("signal %d", int(sig))
+}
+
+// StartupError says why the workers could not be started. It is Start's error
+// for everything that happens inside a worker.
+type StartupError struct {
+	ExitCode  int    // ExitCannotStart or ExitCannotImport: the gateway's own exit code
+	Worker    string // which worker it was
+	Stage     string // import, interface, lifespan (told by the worker); spawn, exit, timeout (seen from outside)
+	Summary   string // one line
+	Traceback string // as Python prints it, with its line ends; "" when there is none
+}
+
+func (e *StartupError) Error() string {
+	switch e.Stage {
+	case "import":
+		return "cannot import the application: " + e.Summary
+	case "interface":
+		return "cannot serve the application: " + e.Summary
+	case "lifespan":
+		return "cannot start the application: its lifespan startup failed: " + e.Summary
+	}
+	return "cannot start the workers: " + e.Summary
+}
+
+// waitStatus digs the wait status out of a finished process.
+func waitStatus(p *os.ProcessState) syscall.WaitStatus {
+	if ws, ok := p.Sys().(syscall.WaitStatus); ok {
+		return ws
+	}
+	return 0
+}

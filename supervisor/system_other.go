@@ -1,0 +1,49 @@
+//go:build unix && !linux
+
+package supervisor
+
+import (
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// anonymousFile returns an empty file without a name.
+func anonymousFile(name string) (*os.File, error) { return tempAnonymousFile(name) }
+
+func newArchive(zip []byte) (*archive, error) { return newTempArchive(zip) }
+
+// socketpair returns two connected stream sockets that no other child inherits.
+func socketpair() (fds [2]int, err error) {
+	syscall.ForkLock.RLock() // no fork between the two calls
+	defer syscall.ForkLock.RUnlock()
+	fds, err = syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return fds, os.NewSyscallError("socketpair", err)
+	}
+	syscall.CloseOnExec(fds[0])
+	syscall.CloseOnExec(fds[1])
+	return fds, nil
+}
+
+// processAttributes: a group of its own. The gateway's death reaches the worker
+// as EOF on its control socket only.
+func processAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
+
+// reap waits until the process has ended. Its group is swept right after, as
+// there is no portable way to keep the zombie.
+func (w *Worker) reap() error {
+	err := w.cmd.Wait()
+	w.killing.Lock()
+	defer w.killing.Unlock()
+	w.reaped = true
+	w.sweep()
+	return err
+}
+
+// endReading bounds how long a forked child of the dead worker can keep readers
+// waiting. Shutting the socket down would discard what was sent but not yet read.
+func endReading(c *net.UnixConn) { _ = c.SetReadDeadline(time.Now().Add(time.Second)) }
