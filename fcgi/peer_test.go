@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pyspeed/fcgi"
 )
@@ -30,6 +31,10 @@ func startResponder(t *testing.T, handler http.HandlerFunc) net.Conn {
 	}()
 	conn, err := net.Dial("unix", l.Addr().String())
 	if err != nil {
+		t.Fatal(err)
+	}
+	// A responder that does not answer shall not hang the test.
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -163,7 +168,9 @@ func TestResponderManagement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	query = fcgi.AppendRecord(query, 99, 0, fcgi.ManagementID, nil)
+	// It ignores unknown types under request id 0, so this one has a request.
+	query = fcgi.AppendBeginRequest(query, 5, fcgi.BeginRequest{Role: fcgi.RoleResponder, KeepConn: true})
+	query = fcgi.AppendRecord(query, 99, 0, 5, nil)
 	if _, err := conn.Write(query); err != nil {
 		t.Fatal(err)
 	}

@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"sync"
@@ -19,13 +21,19 @@ import (
 //go:embed testdata/zoo.py
 var zooSource []byte
 
-// testPython is what the tests run workers with.
-func testPython() string {
-	if p := os.Getenv("PYSPEED_TEST_PYTHON"); p != "" {
-		return p
+// testPython is what the tests run workers with: the interpreter itself, as what PATH
+// names may be a slow script in front of it.
+var testPython = sync.OnceValue(func() string {
+	name := os.Getenv("PYSPEED_TEST_PYTHON")
+	if name == "" {
+		name = "python3"
 	}
-	return "python3"
-}
+	path, err := exec.Command(name, "-c", "import sys; print(sys.executable)").Output()
+	if err != nil {
+		panic("the tests need Python 3 (PYSPEED_TEST_PYTHON or python3 on PATH): " + err.Error())
+	}
+	return strings.TrimSpace(string(path))
+})
 
 // zooArchive is a zip whose program is testdata/zoo.py.
 func zooArchive() []byte {
@@ -235,6 +243,10 @@ func (z zoo) mustStart(t *testing.T) {
 // leaks checks at the test's end that it left no descriptor, child process or goroutine behind.
 func leaks(t *testing.T) {
 	t.Helper()
+	// The first use of the runtime's poller opens descriptors that stay.
+	if r, w, err := os.Pipe(); err != nil || errors.Join(r.Close(), w.Close()) != nil {
+		t.Fatal("cannot open a pipe")
+	}
 	files, goroutines := openFiles(t), runtime.NumGoroutine()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

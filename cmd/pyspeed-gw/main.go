@@ -49,7 +49,7 @@ func run() int {
 
 // prepare makes a gateway of a configuration.
 func prepare(c *config.Config, s *config.Sources, log *slog.Logger) (*gateway.Gateway, error) {
-	python, err := config.FindPython(c.App.Python, os.Environ(), s.Directory, s.WorkingDirectory)
+	python, err := config.FindPython(c.App.Python, os.Environ(), s.PythonDirs(c)...)
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +58,7 @@ func prepare(c *config.Config, s *config.Sources, log *slog.Logger) (*gateway.Ga
 		if env, err = config.ReadEnvFile(c.App.EnvFile); err != nil {
 			return nil, err
 		}
+		env = config.MergeEnv(os.Environ(), env)
 	}
 	archive, err := pyshim.Archive()
 	if err != nil {

@@ -54,7 +54,7 @@ func AppendHead(dst []byte, h *AnswerHead) ([]byte, error) {
 		return dst, errors.New("cannot send the answer: status 101 switches to a protocol that is not spoken here")
 	}
 	out := appendStatusLine(dst, h.Status)
-	var seen seen
+	var found seen
 	length := int64(-1)
 	for i := range h.Fields {
 		f := &h.Fields[i]
@@ -68,7 +68,7 @@ func AppendHead(dst []byte, h *AnswerHead) ([]byte, error) {
 		if !validValue(value) { // RFC 9110 §5.5: CR, LF or NUL would let it write the next answer
 			return dst, fmt.Errorf("cannot send the answer: the value of %s holds a control character; remove it", quoted(f.Name))
 		}
-		switch seen.note(f.Name, value) {
+		switch found.note(f.Name, value) {
 		case fieldLength:
 			n, ok := parseLength(value)
 			switch {
@@ -91,12 +91,12 @@ func AppendHead(dst []byte, h *AnswerHead) ([]byte, error) {
 		h.Framing, h.Length = FramingNone, -1
 		return append(out, "\r\n"...), nil
 	}
-	if !seen.date && len(h.Date) > 0 { // RFC 9110 §6.6.1
+	if !found.date && len(h.Date) > 0 { // RFC 9110 §6.6.1
 		out = append(out, "Date: "...)
 		out = append(out, h.Date...)
 		out = append(out, "\r\n"...)
 	}
-	if !seen.server {
+	if !found.server {
 		out = append(out, "Server: pyspeed\r\n"...)
 	}
 	h.frame(length)
@@ -110,7 +110,7 @@ func AppendHead(dst []byte, h *AnswerHead) ([]byte, error) {
 	}
 	// RFC 9112 §9.3, §9.6: close is said in any version, persistence only where it is
 	// not the rule.
-	h.KeepAlive = h.KeepAlive && !seen.close && h.Framing != FramingClose
+	h.KeepAlive = h.KeepAlive && !found.close && h.Framing != FramingClose
 	switch {
 	case !h.KeepAlive:
 		out = append(out, "Connection: close\r\n"...)

@@ -38,14 +38,9 @@ var configure = sync.OnceValue(func() error {
 	})
 })
 
-// run is netpoll's task runner: in place, except for a connection whose input goes to disk.
-func run(ctx context.Context, task func()) {
-	if c, ok := ctx.(*conn); ok && c.session.Spilling() {
-		go task()
-		return
-	}
-	task()
-}
+// run is netpoll's task runner: in place. Besides saving a hand-over this is the only
+// back-pressure there is: netpoll reads a connection again when its handler is done.
+func run(_ context.Context, task func()) { task() }
 
 // New makes an edge for ln, which it owns from now on.
 func New(ln net.Listener, cfg *http1.Config, registry *http1.Registry, log *slog.Logger) (*Edge, error) {
@@ -121,24 +116,14 @@ var tooMany = []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nR
 
 func peer(c net.Conn) exchange.Peer { return http1.PeerOf(c.RemoteAddr(), c.LocalAddr()) }
 
-// overrun is how much netpoll may have read ahead of a session that writes to
-// disk: netpoll cannot stop reading, so a client that outruns the disk is closed.
-const overrun = 8 << 20
-
 // onRequest feeds what arrived to the session.
 func onRequest(ctx context.Context, nc netpoll.Connection) error {
 	r := nc.Reader()
-	n := r.Len()
-	c, ok := ctx.(*conn)
-	if ok && n > overrun {
-		c.session.Closed()
-		ok = false
-	}
-	p, err := r.Next(n)
+	p, err := r.Next(r.Len())
 	if err != nil {
 		return err
 	}
-	if ok {
+	if c, ok := ctx.(*conn); ok {
 		c.session.Feed(p)
 	}
 	return r.Release()

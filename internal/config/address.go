@@ -71,14 +71,15 @@ func parseAddress(s, base string) (Address, error) {
 		return Address{}, errors.New("an IPv6 address goes into brackets, as in [::1]:8000")
 	case err != nil:
 		return Address{}, errors.New("the port is missing")
-	case host == "":
-		return Address{}, fmt.Errorf("the host is missing; 0.0.0.0:%s listens on every IPv4 interface", port)
 	case strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r == '/' || r == 0x7f }):
 		return Address{}, errors.New("the host has characters that no host name has")
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return Address{}, errors.New("a port is a number from 0 to 65535 (0: any free one)")
+	}
+	if host == "" {
+		return Address{}, fmt.Errorf("the host is missing; 0.0.0.0:%d listens on every IPv4 interface", n)
 	}
 	return Address{"tcp", net.JoinHostPort(host, strconv.FormatUint(n, 10))}, nil
 }

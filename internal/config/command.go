@@ -24,7 +24,9 @@ func Run(args, env []string, dir string, stdout, stderr io.Writer, a Actions) er
 		return err
 	}
 	for _, w := range s.Warnings {
-		fmt.Fprintf(stderr, "pyspeed-gw: warning: %s\n", w)
+		if _, err := fmt.Fprintf(stderr, "pyspeed-gw: warning: %s\n", w); err != nil {
+			return fmt.Errorf("cannot write to standard error: %w", err)
+		}
 	}
 	switch s.Command {
 	case Help:

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -59,11 +58,11 @@ func readFile(name, dir string) (string, []setting, error) {
 func load(name, dir string) ([]byte, error) {
 	full := absolute(name, dir)
 	if info, err := os.Stat(full); err == nil && info.Size() > fileSizeMax {
-		return nil, fmt.Errorf("cannot read %s: it has more than %s", name, formatSize(fileSizeMax))
+		return nil, fmt.Errorf("cannot read the configuration file %s: it has more than %s", oneLine(name), formatSize(fileSizeMax))
 	}
 	data, err := os.ReadFile(full)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the configuration file %s: %w", name, cause(err))
+		return nil, fmt.Errorf("cannot read the configuration file %s: %w", oneLine(name), cause(err))
 	}
 	return data, nil
 }
@@ -71,37 +70,35 @@ func load(name, dir string) ([]byte, error) {
 // parseFile reads data, the content of the named file. In a pyproject.toml only
 // [tool.pyspeed] counts (found is false when there is none), elsewhere all.
 func parseFile(data []byte, name, dir string) (settings []setting, found bool, err error) {
-	f := file{name: name, base: filepath.Dir(absolute(name, dir))}
-	root, err := f.decode(data)
-	if err != nil {
-		return nil, false, err
+	f := file{
+		name: oneLine(name), base: filepath.Dir(absolute(name, dir)),
+		options: map[string]*option{}, tables: map[string]bool{},
 	}
-	if filepath.Base(name) == projectFile {
-		for _, table := range []string{"tool", "pyspeed"} {
-			p, ok := root[table]
-			if !ok {
-				return nil, false, nil
-			}
-			if root, ok = f.table(p); !ok {
-				return nil, false, fmt.Errorf("%s (%s:%d): expected a table, got %s", table, name, f.line(p), describe(f.value(p)))
-			}
-		}
-	}
-	for i, o := range options() {
-		if i == 0 {
-			f.options, f.tables = map[string]*option{}, map[string]bool{}
-		}
+	for _, o := range options() {
 		f.options[o.key] = &o
 		for table, _ := cutLast(o.key); table != ""; table, _ = cutLast(table) {
 			f.tables[table] = true
 		}
 	}
-	f.walk("", root, 1)
-	sort.SliceStable(f.problems, func(i, j int) bool { return f.problems[i].line < f.problems[j].line })
-	if len(f.problems) > 0 {
-		return nil, true, f.problems[0].err
+	if err := f.decode(data); err != nil {
+		return nil, false, err
 	}
-	slices.SortStableFunc(f.settings, func(a, b setting) int { return a.origin.Line - b.origin.Line })
+	var root toml.Key
+	if filepath.Base(name) == projectFile {
+		root = toml.Key{"tool", "pyspeed"}
+		if !f.meta.IsDefined(root...) {
+			return nil, false, nil
+		}
+	}
+	// Keys are in the order of the file, so the first mistake is reported.
+	for _, key := range f.meta.Keys() {
+		if len(key) < len(root) || !slices.Equal(key[:len(root)], root) {
+			continue
+		}
+		if err := f.read(key, len(root)); err != nil {
+			return nil, true, err
+		}
+	}
 	return f.settings, true, nil
 }
 
@@ -110,35 +107,39 @@ type file struct {
 	name, base string
 	text       string // without byte order mark, as the decoder counts
 	meta       toml.MetaData
+	top        map[string]toml.Primitive
+	tree       map[string]any // the same, decoded
 	options    map[string]*option
 	tables     map[string]bool // every table that has options in or below it
 	settings   []setting
-	problems   []problem
-}
-
-type problem struct {
-	line int
-	err  error
 }
 
 // decode parses the whole file. The decoder's panics are about its own
 // mistakes; none is known, and a file must not be able to show one.
-func (f *file) decode(data []byte) (root map[string]toml.Primitive, err error) {
+func (f *file) decode(data []byte) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			root, err = nil, fmt.Errorf("cannot read %s: it is not valid TOML", f.name)
+			err = fmt.Errorf("cannot read %s: it is not valid TOML", f.name)
 		}
 	}()
 	f.text = strings.TrimPrefix(string(data), "\ufeff")
-	f.meta, err = toml.Decode(f.text, &root)
-	if err == nil {
-		return root, nil
-	}
+	f.meta, err = toml.Decode(f.text, &f.top)
 	var parseError toml.ParseError
-	if errors.As(err, &parseError) {
-		return nil, fmt.Errorf("%s:%d: %s", f.name, max(1, parseError.Position.Line), oneLine(parseError.Message))
+	switch {
+	case errors.As(err, &parseError):
+		return fmt.Errorf("%s:%d: %s", f.name, max(1, parseError.Position.Line), oneLine(parseError.Message))
+	case err != nil:
+		return fmt.Errorf("cannot read %s: %s", f.name, oneLine(err.Error()))
 	}
-	return nil, fmt.Errorf("cannot read %s: %s", f.name, oneLine(err.Error()))
+	f.tree = make(map[string]any, len(f.top))
+	for name, p := range f.top {
+		var v any
+		if err := f.meta.PrimitiveDecode(p, &v); err != nil {
+			return fmt.Errorf("cannot read %s: %s", f.name, oneLine(err.Error()))
+		}
+		f.tree[name] = v
+	}
+	return nil
 }
 
 // oneLine escapes what would break the line of an error.
@@ -150,20 +151,15 @@ func oneLine(s string) string {
 	return quoted[1 : len(quoted)-1]
 }
 
-// table returns what is in a value that is a table.
-func (f *file) table(p toml.Primitive) (map[string]toml.Primitive, bool) {
-	if _, ok := f.value(p).(map[string]any); !ok {
-		return nil, false
-	}
-	var inner map[string]toml.Primitive
-	err := f.meta.PrimitiveDecode(p, &inner)
-	return inner, err == nil
-}
-
-func (f *file) value(p toml.Primitive) any {
-	var v any
-	if err := f.meta.PrimitiveDecode(p, &v); err != nil {
-		return nil // cannot happen: any value fits
+// value returns what the file has for a key.
+func (f *file) value(key toml.Key) any {
+	var v any = f.tree
+	for _, name := range key {
+		table, ok := v.(map[string]any)
+		if !ok {
+			return nil
+		}
+		v = table[name]
 	}
 	return v
 }
@@ -176,68 +172,67 @@ var errRefused = errors.New("refused")
 
 func (refuse) UnmarshalTOML(any) error { return errRefused }
 
-// line is the line on which a value begins; for a table that is only implied
-// by longer names, of the first value in it; 0 when not known.
-func (f *file) line(p toml.Primitive) int {
-	var parseError toml.ParseError
-	if errors.As(f.meta.PrimitiveDecode(p, new(refuse)), &parseError) && parseError.Position.Line > 0 {
-		// Position.Line is where the value ends.
-		return 1 + strings.Count(f.text[:min(parseError.Position.Start, len(f.text))], "\n")
-	}
-	first := 0
-	if inner, ok := f.table(p); ok {
-		for _, v := range inner {
-			if n := f.line(v); n > 0 && (first == 0 || n < first) {
-				first = n
-			}
+// line is the line on which the value of a key begins, 1 when not known.
+func (f *file) line(key toml.Key) int {
+	table := f.top
+	for i, name := range key {
+		p, ok := table[name]
+		if !ok {
+			break // it is in an array of tables
+		}
+		var parseError toml.ParseError
+		if i == len(key)-1 && errors.As(f.meta.PrimitiveDecode(p, new(refuse)), &parseError) && parseError.Position.Line > 0 {
+			// Position.Line is where the value ends.
+			return 1 + strings.Count(f.text[:min(parseError.Position.Start, len(f.text))], "\n")
+		}
+		table = nil
+		if err := f.meta.PrimitiveDecode(p, &table); err != nil {
+			break
 		}
 	}
-	return first
+	return 1
 }
 
-// walk goes through one table; line is where it begins.
-func (f *file) walk(prefix string, table map[string]toml.Primitive, line int) {
-	for name, p := range table {
-		key := prefix + bareKey(name)
-		at := f.line(p)
-		if at == 0 {
-			at = line
+// read takes one key of the file; the first skip parts of it are not ours.
+func (f *file) read(key toml.Key, skip int) error {
+	for n := skip; n <= len(key); n++ {
+		prefix := key[:n]
+		name := keyName(prefix[skip:])
+		isWhole := n == len(key)
+		if o := f.options[name]; o != nil {
+			// A longer key makes a table of the option, which is refused.
+			return f.add(o, f.value(prefix), f.line(key))
 		}
-		if o := f.options[key]; o != nil {
-			f.add(o, p, at)
-			continue
-		}
-		inner, isTable := f.table(p)
+		table, isTable := f.value(prefix).(map[string]any)
 		switch {
-		case isTable && (f.tables[key] || len(inner) > 0):
-			// The keys in an unknown table are what is reported: they are nearer
-			// to what was meant.
-			f.walk(key+".", inner, at)
-		case f.tables[key]:
-			f.report(at, fmt.Errorf("%s (%s:%d): expected a table, got %s", key, f.name, at, describe(f.value(p))))
+		case isTable && (!isWhole || f.tables[name] || n == skip || len(table) > 0):
+			// What is in an unknown table is nearer to what was meant than its
+			// name, and follows.
+		case f.tables[name] || n == skip:
+			if n == skip {
+				name = keyName(prefix)
+			}
+			return fmt.Errorf("%s (%s:%d): expected a table, got %s", name, f.name, f.line(key), describe(f.value(prefix)))
 		case isTable:
-			f.report(at, fmt.Errorf("unknown table %s (%s:%d)%s", key, f.name, at, didYouMean(key, f.tableNames())))
+			return fmt.Errorf("unknown table %s (%s:%d)%s", name, f.name, f.line(key), didYouMean(name, f.tableNames()))
 		default:
-			f.report(at, fmt.Errorf("unknown key %s (%s:%d)%s", key, f.name, at, didYouMean(key, keys())))
+			return fmt.Errorf("unknown key %s (%s:%d)%s", name, f.name, f.line(key), didYouMean(name, keys()))
 		}
 	}
+	return nil
 }
 
-func (f *file) add(o *option, p toml.Primitive, line int) {
+func (f *file) add(o *option, raw any, line int) error {
 	s := setting{
-		option: o, raw: f.value(p), base: f.base,
+		option: o, raw: raw, base: f.base,
 		origin: Origin{Kind: "file", Name: f.name, Line: line},
 		label:  fmt.Sprintf("%s (%s:%d)", o.key, f.name, line),
 	}
-	// Checked here too, so that a file's mistake shows even where a flag hides it.
-	if _, err := s.read(); err != nil {
-		f.report(line, err)
-		return
-	}
 	f.settings = append(f.settings, s)
+	// Checked here too, so that a file's mistake shows even where a flag hides it.
+	_, err := s.read()
+	return err
 }
-
-func (f *file) report(line int, err error) { f.problems = append(f.problems, problem{line, err}) }
 
 func (f *file) tableNames() []string {
 	var names []string
@@ -247,10 +242,11 @@ func (f *file) tableNames() []string {
 	return names
 }
 
-// bareKey gives one part of a key as TOML writes it.
-func bareKey(name string) string {
-	if s := (toml.Key{name}).String(); len(s) <= 80 && oneLine(s) == s {
-		return s
+// keyName gives a key as TOML writes it, in bearable length.
+func keyName(key toml.Key) string {
+	s := oneLine(key.String())
+	if len(s) > 100 {
+		s = strings.ToValidUTF8(s[:100], "") + "..."
 	}
-	return quote(name)
+	return s
 }

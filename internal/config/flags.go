@@ -225,7 +225,7 @@ func (p *flagParser) find(name string) (take func(flag, value string) error, isS
 
 func (p *flagParser) unknown(name, arg string) error {
 	if hint := unsupported(name); hint != "" {
-		return fmt.Errorf("%s is not supported: %s", name, hint)
+		return fmt.Errorf("%s is not supported: %s", oneLine(name), hint)
 	}
 	var known []string
 	for _, o := range p.options {

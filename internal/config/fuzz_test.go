@@ -55,6 +55,8 @@ func FuzzArguments(f *testing.F) {
 	f.Add("main:app\n-w\n4")
 	f.Add("--set\nworkers.queue=3")
 	f.Add("-b\n[::1]:80\n--\nx")
+	f.Add("-b\n:\x00")
+	f.Add("--ssl-\x01")
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, line string) {
 		if _, _, err := Load(strings.Split(line, "\n"), nil, dir); err != nil {

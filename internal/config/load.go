@@ -149,13 +149,13 @@ func (m *merge) checkBind() error {
 	for _, a := range m.config.Server.Bind {
 		anyPort := a.Network == "tcp" && strings.HasSuffix(a.Address, ":0")
 		if seen[a] && !anyPort {
-			return fmt.Errorf("%s: %s is named twice", s.label, a)
+			return fmt.Errorf("%s: %s is named twice", s.label, oneLine(a.String()))
 		}
 		seen[a] = true
 	}
 	if a := m.config.Admin.Bind; seen[a] && !strings.HasSuffix(a.Address, ":0") {
 		admin := m.last["admin.bind"]
-		return fmt.Errorf("%s: %s is in server.bind too, and administration needs an address of its own", admin.label, a)
+		return fmt.Errorf("%s: %s is in server.bind too, and administration needs an address of its own", admin.label, oneLine(a.String()))
 	}
 	return nil
 }
@@ -163,7 +163,7 @@ func (m *merge) checkBind() error {
 func (m *merge) noTarget() error {
 	where := "no file was read"
 	if m.sources.File != "" {
-		where = m.sources.File + " was read"
+		where = oneLine(m.sources.File) + " was read"
 	}
 	return fmt.Errorf("no application is named: write pyspeed-gw module:attribute, or set %s in a file (%s)", keyTarget, where)
 }

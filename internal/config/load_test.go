@@ -149,7 +149,7 @@ func TestLoadFails(t *testing.T) {
 	f("check -c none.toml", "", "cannot read the configuration file none.toml: no such file or directory")
 	f("-c src", "", "cannot read the configuration file src: is a directory")
 	f("-c project/pyproject.toml", "", "cannot use project/pyproject.toml: it has no table [tool.pyspeed]")
-	f("-c flat/pyproject.toml", "", "pyspeed (flat/pyproject.toml:2): expected a table, got true")
+	f("-c flat/pyproject.toml", "", "tool.pyspeed (flat/pyproject.toml:2): expected a table, got true")
 	f("-c bad/pyproject.toml", "", "unknown key workers.treads (bad/pyproject.toml:2); did you mean workers.threads?")
 	f("-c gunicorn.conf.py a:b", "", `-c: cannot read "gunicorn.conf.py": the configuration of PySpeed is TOML, see docs/configuration.md`)
 	f("-c bad.toml --threads 3 a:b", "", `workers.threads (bad.toml:2): expected a whole number from 1 to 512 or "auto", got the string "many"`)
@@ -233,4 +233,11 @@ func TestRun(t *testing.T) {
 	f("a:c", "", failed)
 	f("-c good.toml", "", failed)
 	f("-- a:c", "", failed)
+
+	var out, warnings bytes.Buffer
+	err := Run([]string{"config"}, []string{"PYSPEED_LOG_LEVLE=info"}, dir, &out, &warnings, Actions{})
+	const want = "pyspeed-gw: warning: the environment variable \"PYSPEED_LOG_LEVLE\" is no option; did you mean PYSPEED_LOG_LEVEL?\n"
+	if err != nil || warnings.String() != want || !strings.HasPrefix(out.String(), "# No file was read.\n\n[app]\n") {
+		t.Errorf("printed %q and %q, error %v", &out, &warnings, err)
+	}
 }

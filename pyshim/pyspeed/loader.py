@@ -45,15 +45,15 @@ _ASGI_CLASSES = {
 }
 
 
+# Where this package was imported from: the zip, or the folder in a checkout.
+_SHIM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
 def arrange_path(directory: str) -> None:
     """Put ``directory`` first on sys.path and the shim's own entry last, so that it hides nothing of the application."""
-    entry = sys.path.pop(0) if sys.path else ""
-    if entry and entry not in sys.path:
-        sys.path.append(entry)
     directory = directory or os.getcwd()
-    if directory in sys.path:
-        sys.path.remove(directory)
-    sys.path.insert(0, directory)
+    rest = [entry for entry in sys.path if entry != directory and os.path.abspath(entry or ".") != _SHIM]
+    sys.path[:] = [directory, *rest, _SHIM]
     importlib.invalidate_caches()
 
 

@@ -20,7 +20,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pyspeed import records
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from pyspeed import records  # noqa: E402
+
+# The worker's interpreter may be another one than the tests'.
+PYTHON = os.environ.get("PYSPEED_TEST_PYTHON", sys.executable)
+LOOPS = ("default", "asyncio")  # default: uvloop where it is importable
 
 TESTS = Path(__file__).resolve().parent
 TIMEOUT = 30.0  # seconds until a worker that says nothing fails the test
@@ -31,6 +37,8 @@ for place, descriptor in zip((3, 4, 5), map(int, sys.argv[1:4])):
     os.dup2(descriptor, place)
     os.close(descriptor)
 sys.path.insert(0, sys.argv[4])
+if sys.argv[5] == "asyncio":
+    sys.modules["uvloop"] = None
 from pyspeed.worker import main
 sys.exit(main(["worker"]))
 """
@@ -53,7 +61,7 @@ class Answer:
 class Worker:
     """A worker process serving one application; a context manager."""
 
-    def __init__(self, target: str = "asgi_apps:app", python: list[str] | None = None, **settings: Any) -> None:
+    def __init__(self, target: str = "asgi_apps:app", loop: str = "default", started: bool = True, **settings: Any) -> None:
         self.data, data = socket.socketpair()
         self.control, control = socket.socketpair()
         self.data.settimeout(TIMEOUT)
@@ -63,7 +71,7 @@ class Worker:
         self.marks = mmap.mmap(file.fileno(), 65536)
         # Out of the way of the places 3 to 5, where the launcher puts them.
         given = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD_CLOEXEC, 50) for one in (data, control, file)]
-        command = [sys.executable, *(python or []), "-c", LAUNCHER, *map(str, given), str(TESTS.parent)]
+        command = [PYTHON, "-W", "error", "-c", LAUNCHER, *map(str, given), str(TESTS.parent), loop]
         self.process = subprocess.Popen(
             command, pass_fds=given, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
@@ -83,7 +91,7 @@ class Worker:
             "server_name": "127.0.0.1", "server_port": "8000", "multiprocess": False, "software": "pyspeed/test",
         }  # fmt: skip
         self.command(dict(start, **settings))
-        self.started = self.event()
+        self.started = self.event() if started else {}
 
     def __enter__(self) -> Worker:
         return self

@@ -101,6 +101,10 @@ elif target == "ignores stop and TERM":
 elif target == "ignores stop":
     ready()
     serve(stop=lambda: None)
+elif target == "ignores everything once ready":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ready()
+    time.sleep(600)
 elif target == "closes control":
     ready()
     if first:

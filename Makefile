@@ -1,0 +1,85 @@
+# make run        build, and serve the example shop on http://127.0.0.1:8000
+# make test       everything a change must pass; installs what it needs
+# make conformance what takes longer: race detector, linters, fuzzing, other Pythons
+# make help       the other targets
+
+GO      ?= go
+PYTHON  ?= python3
+VENV    := .venv
+PY      := $(VENV)/bin/python
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BINARY  := bin/pyspeed-gw
+
+# Interpreters the shim is tested with in `make conformance`: names on PATH, or paths.
+PYTHONS ?= $(shell .ci/pythons)
+
+.PHONY: help run build test conformance race fuzz lint fmt bench pytest gotest e2e shim requirements pythons
+
+help:
+	@sed -n 's/^# //p' Makefile | head -4
+	@echo "build race fuzz lint fmt bench gotest shim e2e requirements pythons"
+
+build: $(BINARY)
+
+.PHONY: $(BINARY)
+$(BINARY):
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $@ ./cmd/pyspeed-gw
+
+run: build $(VENV)/.installed
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BINARY) -c examples/flask_shop/pyspeed.toml
+
+$(VENV)/.installed: tests/requirements.txt
+	@$(PYTHON) -m venv $(VENV) || { echo "cannot create a virtual environment: install Python 3.9 or later with its venv module (Debian: apt install python3-venv)"; exit 1; }
+	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+test: build $(VENV)/.installed requirements gotest shim e2e
+
+requirements: $(VENV)/.installed
+	$(PY) docs/check_requirements.py
+
+gotest: $(VENV)/.installed
+	$(GO) vet ./...
+	PYSPEED_TEST_PYTHON=$(abspath $(PY)) $(GO) test -shuffle=on -timeout 8m ./...
+
+shim: $(VENV)/.installed
+	$(PY) -m pytest -q pyshim/tests
+	$(PY) -m pytest -q benchmarks/tests
+
+e2e: build $(VENV)/.installed
+	$(PY) -m pytest -q tests
+
+conformance: race lint fuzz pythons
+
+race: $(VENV)/.installed
+	PYSPEED_TEST_PYTHON=$(abspath $(PY)) CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 12m ./...
+
+# Each target for FUZZTIME; a failing input is written beside the target's corpus.
+FUZZTIME ?= 20s
+fuzz:
+	@set -e; for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
+	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \
+	    echo "fuzz $$t in $$(dirname $$f)"; \
+	    $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); \
+	  done; done
+
+lint: $(VENV)/.installed
+	cd tools && $(GO) build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	bin/golangci-lint run ./...
+	bin/golangci-lint fmt --diff
+	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy --strict pyshim/pyspeed tests/harness benchmarks/compare.py benchmarks/runner
+
+fmt: $(VENV)/.installed
+	cd tools && $(GO) build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	bin/golangci-lint fmt
+	$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
+
+pythons:
+	@set -e; for p in $(PYTHONS); do echo "shim on $$($$p --version)"; .ci/shim-on $$p; done
+
+bench: build
+	$(PYTHON) benchmarks/compare.py --setup
+	$(PYTHON) benchmarks/compare.py --short

@@ -1,0 +1,90 @@
+"""The project's goals, cell by cell, and whether a run met them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+from .cells import CELLS, OURS, Cell
+from .report import Results, duel
+
+MET, NOT_MET, NOT_MEASURED = "met", "NOT MET", "not measured"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What ours has to reach in a cell.
+
+    ratio: requests/s against every peer, median of the rounds' ratios; and
+    more than half of the comparable rounds won. cpu_us: at most so many
+    microseconds of CPU per request, median. errors: at most so many, all rounds.
+    """
+
+    ratio: float = 1.0
+    cpu_us: float | None = None
+    errors: int = 0
+
+
+# To win everywhere is the aim; the CPU budget is docs/internals.md's for a
+# hello-world request with checks, limits, metrics and logging on.
+GOALS: dict[str, Goal] = {cell.name: Goal() for cell in CELLS}
+GOALS["hello-wsgi"] = Goal(cpu_us=10.0)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    cell: str
+    goal: str
+    measured: str
+    outcome: str
+
+
+def judge(cell: Cell, results: Results) -> list[Verdict]:
+    """Compares one cell with its goal. What was not measured says so."""
+    goal = GOALS[cell.name]
+    ours = results.of(cell.name, OURS)
+    verdicts = []
+    for peer in cell.peers:
+        text = f"{goal.ratio:.2f} times {peer}, most rounds won"
+        theirs = results.of(cell.name, peer)
+        fight = duel(ours, theirs)
+        if not ours or not fight.comparable:
+            reason = "no comparable round" if ours else f"{OURS} did not run"
+            verdicts.append(Verdict(cell.name, text, reason, NOT_MEASURED))
+            continue
+        ratio = fight.rps_ratio
+        measured = "ours failed or had errors" if ratio is None else f"{ratio:.2f} times"
+        met = ratio is not None and ratio >= goal.ratio and fight.won * 2 > fight.comparable
+        verdicts.append(
+            Verdict(cell.name, text, f"{measured}, {fight.won} of {fight.comparable}", MET if met else NOT_MET)
+        )
+    ran = [r for r in ours if not r.failure]
+    if goal.cpu_us is not None:
+        text = f"at most {goal.cpu_us:.1f} µs of CPU per request"
+        if ran:
+            cpu = median(r.cpu_us for r in ran)
+            verdicts.append(Verdict(cell.name, text, f"{cpu:.1f} µs", MET if cpu <= goal.cpu_us else NOT_MET))
+        else:
+            verdicts.append(Verdict(cell.name, text, f"{OURS} did not run", NOT_MET if ours else NOT_MEASURED))
+    text = f"at most {goal.errors} errors, no failed round"
+    if ours:
+        errors, failed = sum(r.error_count for r in ours), len(ours) - len(ran)
+        met = errors <= goal.errors and not failed
+        verdicts.append(Verdict(cell.name, text, f"{errors} errors, {failed} failed", MET if met else NOT_MET))
+    else:
+        verdicts.append(Verdict(cell.name, text, f"{OURS} did not run", NOT_MEASURED))
+    return verdicts
+
+
+def markdown(verdicts: list[Verdict]) -> str:
+    counts = {outcome: sum(v.outcome == outcome for v in verdicts) for outcome in (MET, NOT_MET, NOT_MEASURED)}
+    lines = [
+        "## Goals",
+        "",
+        ", ".join(f"{count} {outcome}" for outcome, count in counts.items()) + ".",
+        "",
+        "| cell | goal | measured | |",
+        "|---|---|---|---|",
+        *(f"| {v.cell} | {v.goal} | {v.measured} | {v.outcome} |" for v in verdicts),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,5 @@
+"""Never returns from import."""
+
+import threading
+
+threading.Event().wait()

@@ -1,0 +1,3 @@
+"""Fails at import with the application's own exception."""
+
+raise RuntimeError("the settings are missing")
