@@ -2,22 +2,27 @@ package dispatch
 
 import "sync"
 
-// bufferPool lends the memory of encoded requests and of body parts.
+// buffer is memory for an encoded request or a part of a body.
+type buffer struct{ b []byte }
+
+// bufferPool lends buffers. The zero value is ready.
 type bufferPool struct{ pool sync.Pool }
 
 // largest is what a kept buffer may have grown to.
 const largest = 72 << 10
 
-func (p *bufferPool) get() []byte {
-	if b, ok := p.pool.Get().(*[]byte); ok {
-		return (*b)[:0]
+func (p *bufferPool) get() *buffer {
+	if b, ok := p.pool.Get().(*buffer); ok {
+		return b
 	}
-	return make([]byte, 0, 1<<10)
+	return &buffer{make([]byte, 0, 1<<10)}
 }
 
-func (p *bufferPool) put(b []byte) {
-	if cap(b) == 0 || cap(b) > largest {
+// put takes back b, which may be nil.
+func (p *bufferPool) put(b *buffer) {
+	if b == nil || cap(b.b) > largest {
 		return
 	}
-	p.pool.Put(&b)
+	b.b = b.b[:0]
+	p.pool.Put(b)
 }

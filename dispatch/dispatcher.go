@@ -1,7 +1,9 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -10,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"pyspeed/fcgi"
 	"pyspeed/gateway/exchange"
 )
 
@@ -19,7 +22,7 @@ type Settings struct {
 	Queue int
 	// QueueTimeout is the longest a request waits before it gets 503.
 	QueueTimeout time.Duration
-	// InFlight is a worker's window; 0 adapts it.
+	// InFlight is a worker's window, at most 65,535; 0 adapts it.
 	InFlight int
 	Encoder  Encoder
 	Budget   *exchange.Budget
@@ -29,7 +32,7 @@ type Settings struct {
 	// Broken is called when a worker broke the protocol or its connection ended by itself; the
 	// supervisor ends the process and calls Lost. Must not block.
 	Broken func(id string, cause error)
-	// Failed counts; Queued is told each wait in the queue. Must not block.
+	// Failed is told of each failure. Must not block.
 	Failed func(Failure)
 }
 
@@ -53,11 +56,16 @@ type Dispatcher struct {
 	queue    queue
 	workers  []*worker
 	stopping bool
+	// early is what was said of workers before Serve was called for them.
+	early map[string]early
 }
+
+// early is what may be said of a worker at any time.
+type early struct{ ended, lost bool }
 
 // New makes a dispatcher without workers: requests queue until one is added.
 func New(s Settings) *Dispatcher {
-	return &Dispatcher{Settings: s, queue: newQueue(s.Queue)}
+	return &Dispatcher{Settings: s, queue: newQueue(s.Queue), early: map[string]early{}}
 }
 
 // Respond implements exchange.Responder.
@@ -65,36 +73,37 @@ func (d *Dispatcher) Respond(x *exchange.Exchange) {
 	c, _ := x.Slot.(*call)
 	if c == nil {
 		c = &call{d: d}
+		c.wake = c.pump
 		x.Slot = c
 	}
-	c.x = x
-	x.Source = c
-	c.head = d.Encoder.appendHead(d.buffers.get(), x, d.asgi.Load())
-
-	d.mu.Lock()
-	c.place = queued
-	c.turn++
-	c.body = x.Body
-	c.cancelled, c.failed, c.answered, c.dirty, c.streamed = false, false, false, false, false
-	if d.queue.len == 0 {
-		if w := d.choose(); w != nil {
-			c.since = x.Accepted
-			w.send(c, x.Accepted)
-			body, idle := c.bodyOpen, w.outstanding == 1
-			d.mu.Unlock()
-			w.mux.Flush(idle)
-			if body {
-				x.Body.Notify(c.pump)
-				c.pump()
-			}
-			return
-		}
+	now := x.Accepted
+	if x.Body != nil {
+		now = d.Now() // its body took time to arrive
 	}
+	c.begin(x)
+	c.since = now
 	failure := FailQueueFull
-	if d.stopping {
+	switch {
+	case d.stopping:
 		failure = FailStopping
-	} else if d.queue.push(c) {
-		c.since = d.Now()
+	case d.queue.len == 0:
+		w := d.choose()
+		if w == nil {
+			if d.queue.push(c) {
+				d.mu.Unlock()
+				return
+			}
+			break
+		}
+		w.send(c, now)
+		body, idle := c.bodyOpen, w.outstanding == 1
+		d.mu.Unlock()
+		w.mux.Flush(idle)
+		if body {
+			c.pump()
+		}
+		return
+	case d.queue.push(c):
 		d.mu.Unlock()
 		return
 	}
@@ -136,7 +145,6 @@ func (d *Dispatcher) feed(now time.Duration, self *worker) (pump []*call) {
 
 func startPumps(calls []*call) {
 	for _, c := range calls {
-		c.x.Body.Notify(c.pump)
 		c.pump()
 	}
 }
@@ -154,53 +162,75 @@ func (d *Dispatcher) fail(c *call, f Failure) {
 	if d.Failed != nil {
 		d.Failed(f)
 	}
-	if c.x.Body != nil {
-		c.x.Body.Notify(nil)
-	}
 	k := consequences[f]
 	c.x.Writer.Abort(k.status, k.reason)
 }
 
 // Serve adds a worker and reads its answers until its connection ends; it blocks. After that, and
 // once the process is reaped, Lost settles what it left unanswered.
+//
+// Serve and Lost are called once each for every worker, and Drain at most once, in any order.
 func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
 	w := newWorker(d, cfg)
-	if err := w.mux.Open(handshake); err != nil {
-		return fmt.Errorf("cannot start serving with worker %s: %w", cfg.ID, err)
-	}
 	d.asgi.Store(cfg.ASGI)
 	d.mu.Lock()
-	w.serving = true
+	e := d.early[w.id]
+	delete(d.early, w.id)
+	w.ended, w.lost = e.ended, e.lost
 	d.workers = append(d.workers, w)
-	pump := d.feed(d.Now(), nil)
 	d.mu.Unlock()
+
+	if err := w.mux.Open(handshake); err != nil {
+		d.eof(w, nil)
+		d.settle(w)
+		return fmt.Errorf("cannot start serving with worker %s: %w", cfg.ID, err)
+	}
+	var pump []*call
+	d.mu.Lock()
+	lost := w.lost
+	if !w.lost && !w.ended {
+		w.serving = true
+		pump = d.feed(d.Now(), nil)
+	}
+	d.mu.Unlock()
+	if lost {
+		w.mux.Expire(time.Second) // Open took back what Lost had set
+	}
 	startPumps(pump)
 
 	err := w.mux.Run(w)
 
-	d.mu.Lock()
-	w.serving = false
-	w.eof = true
-	w.broken = err != nil
-	broken := !w.lost && (!w.ended || err != nil)
-	d.mu.Unlock()
-	if broken && d.Broken != nil {
-		if err == nil {
-			err = fmt.Errorf("the connection of worker %s ended", cfg.ID)
+	if d.eof(w, err) && d.Broken != nil {
+		cause := err
+		if cause == nil {
+			cause = fmt.Errorf("the connection of worker %s ended", cfg.ID)
 		}
-		d.Broken(cfg.ID, err)
+		d.Broken(cfg.ID, cause)
 	}
 	d.settle(w)
 	return err
 }
 
+// eof notes that w's answers were read to their end; true means that nobody had asked for it.
+func (d *Dispatcher) eof(w *worker, err error) (broken bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w.serving = false
+	w.eof = true
+	w.broken = err != nil && !errors.Is(err, fcgi.ErrEnded)
+	return !w.lost && (!w.ended || err != nil)
+}
+
 // Drain gives a worker no more requests; the channel is closed when it has
-// none. A worker that is not known has none.
+// none. A worker that is not known has none, and will get none.
 func (d *Dispatcher) Drain(id string) <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	w := d.find(id)
 	if w == nil {
+		e := d.early[id]
+		e.ended = true
+		d.early[id] = e
 		empty := make(chan struct{})
 		close(empty)
 		return empty
@@ -218,6 +248,9 @@ func (d *Dispatcher) Lost(id string) {
 	d.mu.Lock()
 	w := d.find(id)
 	if w == nil {
+		e := d.early[id]
+		e.lost = true
+		d.early[id] = e
 		d.mu.Unlock()
 		return
 	}
@@ -245,45 +278,53 @@ func (d *Dispatcher) settle(w *worker) {
 		return
 	}
 	d.workers = slices.DeleteFunc(d.workers, func(o *worker) bool { return o == w })
-	var failed []*call
-	moved := 0
-	// Backwards, so that the queue's front keeps the order in which they came.
-	for id := len(w.calls) - 1; id >= 0; id-- {
+	var failed, moved []*call
+	for id := range w.calls {
 		c := w.calls[id].Load()
 		if c == nil {
 			continue
 		}
 		w.take(c)
-		if w.marks[id] == 0 && !c.streamed && !c.cancelled && !d.stopping {
-			// It had not begun: nobody will notice that it changed workers.
-			c.place = queued
-			c.worker = nil
-			d.queue.pushFront(c)
-			moved++
+		if w.untouched(c) && !d.stopping {
+			moved = append(moved, c)
 			continue
 		}
 		d.finish(c)
 		failed = append(failed, c)
 	}
+	// To the front, the oldest last, so that the queue stays in order of arrival.
+	slices.SortFunc(moved, func(a, b *call) int { return cmp.Compare(b.since, a.since) })
+	for _, c := range moved {
+		c.place = queued
+		c.worker = nil
+		d.queue.pushFront(c)
+	}
 	w.checkEmpty()
 	pump := d.feed(d.Now(), nil)
 	d.mu.Unlock()
-	if moved+len(failed) > 0 {
-		d.Log.Warn("a worker died with requests", "worker", w.id, "failed", len(failed), "moved", moved)
+	if len(moved)+len(failed) > 0 {
+		d.Log.Warn("a worker died with requests", "worker", w.id, "failed", len(failed), "moved", len(moved))
 	}
 	failure := FailWorkerDied
 	if w.broken {
 		failure = FailProtocol
 	}
 	for _, c := range failed {
-		d.fail(c, failure)
+		switch {
+		case c.cancelled:
+			c.x.Writer.Abort(0, "")
+		case c.failed:
+			d.fail(c, c.failure)
+		default:
+			d.fail(c, failure)
+		}
 	}
 	startPumps(pump)
 }
 
 // Run watches over the queue until ctx ends: it fails what waited too long.
 func (d *Dispatcher) Run(ctx context.Context) {
-	t := time.NewTicker(min(d.QueueTimeout/4, 100*time.Millisecond))
+	t := time.NewTicker(max(min(d.QueueTimeout/4, 100*time.Millisecond), time.Millisecond))
 	defer t.Stop()
 	for {
 		select {

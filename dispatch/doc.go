@@ -10,6 +10,6 @@
 // blocks: one mutex guards who has which request, and no callback into an
 // exchange is made while it is held.
 //
-// No request is ever run twice. A request moves to another worker only if the first gave it back, or
-// if the first is dead for certain and the request's start mark was never set.
+// No request is ever run twice. A request moves to another worker only if the first is dead for
+// certain, answered nothing of it, and never set its start mark.
 package dispatch

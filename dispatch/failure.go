@@ -13,6 +13,7 @@ const (
 	FailStopping
 	FailApplication
 	FailAnswerHead
+	FailBody
 	FailWorkerDied
 	FailProtocol
 	failures
@@ -31,6 +32,7 @@ var consequences = [failures]consequence{
 	FailStopping:    {"stopping", http.StatusServiceUnavailable, "", "none"},
 	FailApplication: {"application", http.StatusInternalServerError, "", "lives; the traceback is in the log"},
 	FailAnswerHead:  {"answer_head", http.StatusInternalServerError, "", "lives; the request is aborted"},
+	FailBody:        {"request_body", http.StatusInternalServerError, "", "lives; the request is aborted"},
 	FailWorkerDied:  {"worker_died", http.StatusBadGateway, "", "is replaced; requests that had not begun move to another"},
 	FailProtocol:    {"protocol", http.StatusBadGateway, "", "is killed and replaced"},
 }

@@ -36,15 +36,25 @@ func (q *queue) pushFront(c *call) {
 	q.len++
 }
 
-// grow makes room for one more at either end.
+// grow makes room for one more at either end. Of places that removed calls left behind it makes
+// use first, so that the ring stays within four times the longest queue.
 func (q *queue) grow() {
 	if q.tail-q.head < len(q.ring) {
 		return
 	}
 	old := *q
-	q.ring = make([]*call, max(64, 2*len(old.ring)))
+	size := max(64, len(old.ring))
+	if 2*q.len >= size {
+		size *= 2
+	}
+	q.ring = make([]*call, size)
+	q.tail = q.head
 	for p := old.head; p < old.tail; p++ {
-		*q.at(p) = *old.at(p)
+		if c := *old.at(p); c != nil {
+			c.position = q.tail
+			*q.at(q.tail) = c
+			q.tail++
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -14,6 +15,8 @@ import (
 // Windows of requests in flight.
 const (
 	mostInFlight = 4096
+	// mostIDs is how many request ids FastCGI has, less the management id.
+	mostIDs = 1<<16 - 1
 	// asyncFloor is what an ASGI worker may always have in flight.
 	asyncFloor = 256
 	// short is how long a request may take in the worker for the window to grow: then many in
@@ -31,6 +34,7 @@ const (
 type worker struct {
 	d      *Dispatcher
 	id     string
+	asgi   bool
 	mux    *fcgi.Mux
 	marks  []byte
 	joiner fcgi.Joiner
@@ -52,20 +56,22 @@ type worker struct {
 
 func newWorker(d *Dispatcher, cfg Worker) *worker {
 	w := &worker{
-		d: d, id: cfg.ID, mux: fcgi.NewMux(cfg.Conn), marks: cfg.Marks,
-		calls: make([]atomic.Pointer[call], mostInFlight+1),
+		d: d, id: cfg.ID, asgi: cfg.ASGI, mux: fcgi.NewMux(cfg.Conn), marks: cfg.Marks,
 		ids:   1, // 0 is FastCGI's management id
 		empty: make(chan struct{}),
 	}
+	most := mostInFlight
 	switch {
 	case d.InFlight > 0:
-		w.floor = d.InFlight
+		w.floor = min(d.InFlight, mostIDs)
+		most = w.floor
 	case cfg.Threads == 0:
 		w.floor = asyncFloor
 	default:
-		w.floor = max(cfg.Threads, 2)
+		w.floor = min(max(cfg.Threads, 2), most)
 	}
 	w.window = w.floor
+	w.calls = make([]atomic.Pointer[call], most+1)
 	return w
 }
 
@@ -79,31 +85,39 @@ func (w *worker) send(c *call, now time.Duration) {
 		id = uint16(w.ids)
 		w.ids++
 	}
-	w.calls[id].Store(c)
 	w.outstanding++
 	c.place, c.worker, c.id, c.sentAt = sent, w, id, now
 	c.owed, c.credit = 0, stdinWindow
-	c.bodyOpen, c.bodyEnd = false, false
 	c.window = w.d.Budget.Window()
 	x := c.x
 	x.Dispatched = now
 	x.Worker = w.id
 	w.marks[id] = 0
+	if c.asgi != w.asgi {
+		// It came before any worker had said what it runs.
+		c.asgi = w.asgi
+		c.head.b = w.d.Encoder.appendHead(c.head.b[:0], x, c.asgi)
+	}
 
 	flags := fcgi.WindowFlags(c.window)
 	var inline []byte
-	if x.Body != nil {
-		var whole bool
-		if inline, whole = x.Body.Complete(embed); !whole {
+	c.bodyOpen = false
+	if c.body != nil {
+		whole := false
+		if c.embeddable {
+			inline, whole = c.body.Complete(embed)
+		}
+		if !whole {
 			flags |= fcgi.FlagBody
 			c.bodyOpen = true
 		}
 	}
+	w.calls[id].Store(c) // from here on the reader knows it
 	out := w.mux.Begin()
 	start := len(out)
 	out = fcgi.AppendHeader(out, fcgi.TypeRequest, flags, id, 0, 0)
 	out = marshal.AppendTuple(out, 2)
-	out = append(out, c.head...)
+	out = append(out, c.head.b...)
 	if c.bodyOpen {
 		out = marshal.AppendNone(out)
 	} else {
@@ -117,6 +131,12 @@ func (w *worker) take(c *call) {
 	w.calls[c.id].Store(nil)
 	w.free = append(w.free, c.id)
 	w.outstanding--
+}
+
+// untouched is whether c, which w had when it died, is certain not to have begun there, and can
+// be given to another as it was. With d.mu held, after the last of w's answers was read.
+func (w *worker) untouched(c *call) bool {
+	return w.marks[c.id] == 0 && !c.heard && !c.streamed && !c.taking && !c.cancelled && !c.failed
 }
 
 // checkEmpty closes empty when a worker that gets no more requests has none. With d.mu held.
@@ -156,7 +176,10 @@ func (w *worker) end(c *call) (cancelled bool) {
 	w.take(c)
 	w.adapt(w.now - c.sentAt)
 	cancelled = c.cancelled
-	bodyOpen := c.bodyOpen
+	var body *exchange.Body
+	if c.bodyOpen {
+		body = c.body
+	}
 	d.finish(c)
 	var pump []*call
 	if d.queue.len > 0 {
@@ -166,8 +189,8 @@ func (w *worker) end(c *call) (cancelled bool) {
 		w.checkEmpty()
 	}
 	d.mu.Unlock()
-	if bodyOpen {
-		c.body.Notify(nil)
+	if body != nil {
+		body.Notify(nil)
 	}
 	if pump != nil {
 		startPumps(pump)
@@ -198,8 +221,10 @@ func (w *worker) Record(rec fcgi.Record) error {
 		if !c.answered {
 			return fmt.Errorf("worker %s sent STDOUT for request %d before RESPONSE", w.id, rec.ID)
 		}
-		c.x.Writer.Body(rec.Content)
-		w.touch(c)
+		if !c.refused {
+			c.x.Writer.Body(rec.Content)
+			w.touch(c)
+		}
 	case fcgi.TypeEndRequest:
 		end, err := fcgi.DecodeEndRequest(rec.Content)
 		if err != nil {
@@ -213,8 +238,11 @@ func (w *worker) Record(rec fcgi.Record) error {
 		}
 		w.d.mu.Lock()
 		c.credit += int(n)
+		pump := c.streaming()
 		w.d.mu.Unlock()
-		c.pump()
+		if pump {
+			c.pump()
+		}
 	case fcgi.TypeStderr:
 		w.d.Log.Warn(string(rec.Content), "worker", w.id, "request", rec.ID)
 	default:
@@ -223,12 +251,21 @@ func (w *worker) Record(rec fcgi.Record) error {
 	return nil
 }
 
-// stray handles a record for a request that the worker does not have. WINDOW may cross the
-// request's end; anything else would be an answer to nobody, or to the wrong one.
+// stray handles a record for a request that the worker does not have. An application that
+// reads on after its answer gives WINDOW late; anything else would be an answer to nobody, or to
+// the wrong one.
 func (w *worker) stray(rec fcgi.Record) error {
-	if rec.Type == fcgi.TypeStderr {
+	switch rec.Type {
+	case fcgi.TypeStderr:
 		w.d.Log.Warn(string(rec.Content), "worker", w.id)
 		return nil
+	case fcgi.TypeWindow:
+		w.d.mu.Lock()
+		known := rec.ID != fcgi.ManagementID && int(rec.ID) < w.ids
+		w.d.mu.Unlock()
+		if known {
+			return nil
+		}
 	}
 	return fmt.Errorf("worker %s sent a %s record for request %d, which it does not have", w.id, rec.Type, rec.ID)
 }
@@ -237,48 +274,55 @@ func (w *worker) response(c *call, rec fcgi.Record) error {
 	if c.answered {
 		return fmt.Errorf("worker %s sent a second RESPONSE for request %d", w.id, rec.ID)
 	}
+	c.heard = true
 	status, fields, n, err := marshal.DecodeAnswerHead(rec.Content, w.fields[:0])
 	w.fields = fields[:0]
 	last := rec.Flags&fcgi.FlagLast != 0
-	if err == nil && status < 200 {
-		if err = c.x.Writer.Head(status, fields); err == nil && !last {
-			w.touch(c)
-			return nil
-		}
-	}
-	if err == nil && last {
+	switch {
+	case err != nil:
+	case last && status < 200:
+		err = errInformationalEnd
+	case last:
 		x := c.x
 		if w.end(c) {
 			x.Writer.Abort(0, "")
-			return nil
-		}
-		if err = x.Writer.Answer(status, fields, rec.Content[n:]); err != nil {
+		} else if err = x.Writer.Answer(status, fields, rec.Content[n:]); err != nil {
 			w.refuse(err)
 			w.d.fail(c, FailAnswerHead)
 		}
 		return nil
-	}
-	if err == nil {
+	default:
 		err = c.x.Writer.Head(status, fields)
 	}
-	if err != nil {
-		w.refuse(err)
-		if last {
-			w.end(c)
-			w.d.fail(c, FailAnswerHead)
-			return nil
+	switch {
+	case err == nil && status < 200:
+		w.touch(c)
+	case err == nil:
+		c.answered = true
+		if n < len(rec.Content) {
+			c.x.Writer.Body(rec.Content[n:])
 		}
-		c.failed = true
-		c.Cancelled()
-		return nil
+		w.touch(c)
+	case last:
+		w.refuse(err)
+		x := c.x
+		if w.end(c) {
+			x.Writer.Abort(0, "")
+		} else {
+			w.d.fail(c, FailAnswerHead)
+		}
+	default:
+		w.refuse(err)
+		c.answered, c.refused = true, true
+		w.d.mu.Lock()
+		c.fail(FailAnswerHead)
+		w.d.mu.Unlock() // Read flushes
 	}
-	c.answered = true
-	if n < len(rec.Content) {
-		c.x.Writer.Body(rec.Content[n:])
-	}
-	w.touch(c)
 	return nil
 }
+
+// RFC 9110 §15.2: an informational answer is followed by a final one.
+var errInformationalEnd = errors.New("cannot send the answer: its status is below 200 and nothing follows")
 
 // refuse logs an answer head that must not be sent. The error quotes nothing of it.
 func (w *worker) refuse(err error) {
@@ -286,13 +330,13 @@ func (w *worker) refuse(err error) {
 }
 
 func (w *worker) endRequest(c *call, end fcgi.EndRequest) {
-	x, answered, failed := c.x, c.answered, c.failed
+	x, answered := c.x, c.answered
 	cancelled := w.end(c)
 	switch {
-	case failed:
-		w.d.fail(c, FailAnswerHead)
 	case cancelled:
 		x.Writer.Abort(0, "")
+	case c.failed:
+		w.d.fail(c, c.failure)
 	case end.AppStatus == 0 && end.ProtocolStatus == fcgi.StatusRequestComplete && answered:
 		x.Writer.End()
 	default:

@@ -10,21 +10,20 @@ import (
 
 // readHead feeds an answer in chunks and returns what is body.
 func readHead(h *fcgi.CGIHead, chunks [][]byte) (fields []pair, body string, done bool, err error) {
+	var rest []byte
 	for _, chunk := range chunks {
-		if done {
-			body += string(chunk)
-			continue
+		n := 0
+		if !done {
+			if n, done, err = h.Feed(chunk); err != nil {
+				return nil, "", false, err
+			}
 		}
-		var n int
-		if n, done, err = h.Feed(chunk); err != nil {
-			return nil, "", false, err
-		}
-		body += string(chunk[n:])
+		rest = append(rest, chunk[n:]...)
 	}
 	for name, value := range h.Fields() {
 		fields = append(fields, pair{string(name), string(value)})
 	}
-	return fields, body, done, nil
+	return fields, string(rest), done, nil
 }
 
 func TestCGIHead(t *testing.T) {

@@ -27,9 +27,11 @@ type Sink interface {
 //
 // Begin, End and Flush may be called from any goroutine and do not wait for the
 // worker: what it does not take at once stays in memory, bounded by the callers'
-// windows.
+// windows, and leaves from a goroutine that may wait. If callers waited, the reader of
+// answers could wait for a worker that waits for its answers to be read.
 type Mux struct {
 	nc   net.Conn
+	try  *tryWriter // nil: only the writing goroutine writes
 	wake chan struct{}
 	done chan struct{}
 	in   []byte
@@ -39,14 +41,19 @@ type Mux struct {
 	out, spare []byte
 	writing    bool
 	closed     bool
+	failed     bool // a write failed: what else is appended goes nowhere
 }
+
+// ErrEnded is in the error of [Mux.Run] when the connection broke; any other error means
+// that the worker did not keep to the protocol.
+var ErrEnded = errors.New("its connection ended")
 
 // readSize is the most one read brings, and room for a partial record.
 const readSize = 256 << 10
 
 // NewMux takes over nc. [Mux.Open] must come next.
 func NewMux(nc net.Conn) *Mux {
-	return &Mux{nc: nc, wake: make(chan struct{}, 1), done: make(chan struct{}), in: make([]byte, readSize)}
+	return &Mux{nc: nc, try: newTryWriter(nc), wake: make(chan struct{}, 1), done: make(chan struct{}), in: make([]byte, readSize)}
 }
 
 // Open asks for profile pyspeed/1 and waits at most timeout for it to be granted.
@@ -141,9 +148,9 @@ func (m *Mux) read(sink Sink) error {
 			case m.isClosed(), errors.Is(err, io.EOF) && m.have == 0:
 				return nil
 			case errors.Is(err, io.EOF):
-				return errors.New("cannot go on with a worker: it ended in the middle of a record")
+				return fmt.Errorf("cannot go on with a worker: %w in the middle of a record", ErrEnded)
 			}
-			return fmt.Errorf("cannot read from a worker: %w", err)
+			return fmt.Errorf("cannot go on with a worker: %w: %w", ErrEnded, err)
 		}
 	}
 }
@@ -160,38 +167,46 @@ func (m *Mux) End(out []byte) {
 	m.mu.Unlock()
 }
 
-// directWrite is how much is written by the caller itself: it fits into an idle socket's
-// buffer, so the write does not block.
+// directWrite is how much is tried by the caller itself: more is a batch, which is worth a
+// wake-up.
 const directWrite = 32 << 10
 
 // Flush sends what was appended. idle says that the worker has nothing to do, so that the
-// caller should write at once; else the records leave from the writing goroutine, together with what
-// others append meanwhile.
+// caller should try at once; else, and for what the socket does not take at once, the records
+// leave from the writing goroutine, together with what others append meanwhile.
 func (m *Mux) Flush(idle bool) {
 	m.mu.Lock()
 	out := m.out
-	if m.closed {
+	if m.closed || m.failed {
 		m.out = out[:0]
 	}
-	if m.writing || m.closed || len(out) == 0 {
+	if m.writing || len(m.out) == 0 {
 		m.mu.Unlock()
 		return
 	}
 	m.writing = true
-	if !idle || len(out) > directWrite {
+	if !idle || len(out) > directWrite || m.try == nil {
 		m.mu.Unlock()
 		m.wake <- struct{}{} // never blocks: writing was false
 		return
 	}
 	m.out, m.spare = m.spare[:0], nil
 	m.mu.Unlock()
-	err := m.write(out)
+	n, err := m.try.write(out)
 	m.mu.Lock()
-	m.spare = out[:0]
-	more := len(m.out) > 0
-	m.writing = more || err != nil
+	if rest := out[n:]; len(rest) > 0 && err == nil {
+		later := m.out
+		m.out, m.spare = append(rest, later...), later[:0]
+	} else {
+		m.spare = out[:0]
+	}
+	more := len(m.out) > 0 && err == nil
+	m.writing = more
 	m.mu.Unlock()
-	if err == nil && more {
+	switch {
+	case err != nil:
+		m.fail()
+	case more:
 		m.wake <- struct{}{}
 	}
 }
@@ -217,24 +232,31 @@ func (m *Mux) flush() {
 			}
 			m.out, m.spare = m.spare[:0], nil
 			m.mu.Unlock()
-			err := m.write(out)
+			_, err := m.nc.Write(out)
 			m.mu.Lock()
 			if cap(out) <= keep {
 				m.spare = out[:0]
 			}
 			m.mu.Unlock()
 			if err != nil {
+				m.fail()
 				return
 			}
 		}
 	}
 }
 
-// write sends all of p. The reader finds out about a worker that is gone, so an error
-// here only ends the writing.
-func (m *Mux) write(p []byte) error {
-	_, err := m.nc.Write(p)
-	return err
+// fail ends the writing after an error. The reader takes what the worker still sent; a
+// worker that closed only its reading half must not keep it waiting.
+func (m *Mux) fail() {
+	m.mu.Lock()
+	m.failed = true
+	m.out = m.out[:0]
+	closed := m.closed
+	m.mu.Unlock()
+	if !closed {
+		m.Expire(time.Second)
+	}
 }
 
 // Close ends the connection; Run returns. What was not written is lost.

@@ -214,7 +214,8 @@ func (g *Gateway) stop(hurry context.Context, edges []edge) {
 	}
 	g.dispatcher.Stop()
 	g.registry.CloseAll()
-	if err := g.supervisor.Stop(deadline); err != nil {
+	// The workers have a time of their own: they still run the application's shutdown.
+	if err := g.supervisor.Stop(hurry); err != nil {
 		g.log.Warn("stopping: not all workers ended in order", "cause", err)
 	}
 	<-empty
@@ -230,7 +231,7 @@ func (g *Gateway) edges(listeners []net.Listener) ([]edge, error) {
 		Limits: http1.Limits{RequestLine: int(l.RequestLine), HeaderBytes: int(l.HeaderBytes), HeaderCount: l.HeaderCount},
 		Body:   l.Body, BodyMemory: exchange.MaxWindow,
 		HeaderTimeout: t.Header, BodyTimeout: t.Body, IdleTimeout: t.Idle, WriteTimeout: t.Write,
-		Responder: g.dispatcher, Budget: g.budget, Clock: g.clock, Done: g.ended,
+		Responder: serverWide{g.dispatcher}, Budget: g.budget, Clock: g.clock, Done: g.ended,
 	}
 	if !g.dispatcher.ASGI() {
 		// A slow upload must not hold a thread; an ASGI application reads while it arrives.

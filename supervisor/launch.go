@@ -17,9 +17,6 @@ func (s *Supervisor) launch(sl *slot, id string) (*Worker, error) {
 		return nil, &StartupError{ExitCode: ExitCannotStart, Worker: id, Stage: "spawn", Summary: err.Error()}
 	}
 	sl.setWorker(w)
-	if sl.isRetired() { // Stop may have looked before setWorker
-		sl.sweepAtExit()
-	}
 	w.log.Info("worker started", "pid", w.PID)
 	if err := s.await(w, sl.retired); err != nil {
 		w.Release()

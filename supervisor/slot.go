@@ -67,7 +67,11 @@ func (sl *slot) run() {
 		} else {
 			sl.serve(w)
 			if sl.isRetired() {
-				sl.log.Info(w.cause.Error())
+				level := slog.LevelInfo
+				if !errors.Is(w.cause, ErrStopped) {
+					level = slog.LevelWarn
+				}
+				sl.log.Log(context.Background(), level, w.cause.Error())
 				return
 			}
 			wait = back.next(true, time.Since(w.Readied))
@@ -145,14 +149,4 @@ func (sl *slot) status() (Status, bool) {
 		st.Info = w.Info
 	}
 	return st, true
-}
-
-// sweepAtExit makes the present worker's end take what is left in its process
-// group along.
-func (sl *slot) sweepAtExit() {
-	sl.mu.Lock()
-	defer sl.mu.Unlock()
-	if sl.worker != nil {
-		sl.worker.group.Store(true)
-	}
 }

@@ -123,7 +123,7 @@ func (s *Supervisor) spawn(id string, slotNumber int) (w *Worker, err error) {
 	w = &Worker{
 		ID: id, Slot: slotNumber, PID: cmd.Process.Pid, Started: time.Now(),
 		Data: conns[0], Marks: marks,
-		cmd: cmd, control: newControl(conns[1]),
+		cmd: cmd, control: newControl(conns[1]), leaving: &s.leaving,
 		exited: make(chan struct{}), gone: make(chan struct{}),
 	}
 	w.log = s.log.With(slog.String("worker", id))

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -59,6 +60,9 @@ type Supervisor struct {
 	life  context.Context
 	hurry context.CancelFunc
 
+	deadline atomic.Pointer[time.Time] // of the context that Stop was given, if it has one
+	leaving  atomic.Bool               // the gateway stops, and takes along what workers leave behind
+
 	mu      sync.Mutex
 	phase   phase
 	slots   map[int]*slot // by number; a removed slot stays until its worker is gone
@@ -72,7 +76,7 @@ type phase uint8
 const (
 	unused phase = iota
 	running
-	stopping
+	ended // or about to
 )
 
 // New checks nothing yet; Start does.
@@ -174,15 +178,23 @@ func (s *Supervisor) addSlot(starting chan<- error) {
 	}
 	sl := &slot{
 		number: number, pool: s.pool, log: s.log,
-		launch: s.launch,
-		stopping: func() (context.Context, context.CancelFunc) {
-			return context.WithTimeout(s.life, s.settings.ShutdownTimeout)
-		},
+		launch:   s.launch,
+		stopping: s.stopping,
 		starting: starting,
 		retired:  make(chan struct{}), done: make(chan struct{}),
 	}
 	s.slots[number] = sl
 	go sl.run()
+}
+
+// stopping gives the time a worker has to stop: ShutdownTimeout, or less where Stop
+// was given less.
+func (s *Supervisor) stopping() (context.Context, context.CancelFunc) {
+	end := time.Now().Add(s.settings.ShutdownTimeout)
+	if at := s.deadline.Load(); at != nil && at.Before(end) {
+		end = *at
+	}
+	return context.WithDeadline(s.life, end)
 }
 
 // Add starts n more workers and does not wait for them: one that fails is
@@ -230,15 +242,16 @@ func (s *Supervisor) Remove(n int) error {
 }
 
 // Stop drains and stops every worker and returns when all are gone: the pool
-// drains it, `stop` is sent, SIGTERM near the end of ShutdownTimeout, SIGKILL at
-// its end. When ctx ends they are killed at once and its error is returned. A second call
-// waits for the first, and makes it hurry when its own ctx ends.
+// drains it, `stop` is sent, SIGTERM near the end of ShutdownTimeout, or of ctx's time where
+// that is shorter, SIGKILL at its end. When ctx ends they are killed at once and its
+// error is returned; so leave it enough time for the application's own shutdown. A second
+// call waits for the first, and makes it hurry when its own ctx ends.
 func (s *Supervisor) Stop(ctx context.Context) error {
 	defer context.AfterFunc(ctx, s.hurry)()
 	s.mu.Lock()
 	first := s.phase == running
 	never := s.phase == unused
-	s.phase = stopping
+	s.phase = ended
 	slots := maps.Clone(s.slots)
 	s.mu.Unlock()
 	if never {
@@ -249,8 +262,11 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 		<-s.stopped
 		return ctx.Err()
 	}
+	if at, ok := ctx.Deadline(); ok {
+		s.deadline.Store(&at)
+	}
+	s.leaving.Store(true)
 	for _, sl := range slots {
-		sl.sweepAtExit()
 		sl.retire()
 	}
 	for _, sl := range slots {

@@ -220,6 +220,19 @@ func TestStopHurries(t *testing.T) {
 	}
 }
 
+func TestStopInsistsWithinItsContext(t *testing.T) {
+	z := newZoo(t, "ignores stop", 1) // ShutdownTimeout is 30 s
+	z.mustStart(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if err := z.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+	if l := z.pool.nextLost(t); !errors.Is(l.cause, ErrStopped) {
+		t.Errorf("it got no SIGTERM in time: %v", l.cause)
+	}
+}
+
 func TestAddAndRemove(t *testing.T) {
 	z := newZoo(t, "good", 1)
 	z.mustStart(t)

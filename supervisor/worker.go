@@ -48,8 +48,8 @@ type Worker struct {
 	control *control
 	output  *output
 
-	asked   atomic.Bool // it was told to stop
-	group   atomic.Bool // what is left of its group is to get SIGTERM
+	asked   atomic.Bool  // it was told to stop
+	leaving *atomic.Bool // the supervisor's
 	killing sync.Mutex
 	killed  string // why the gateway killed it
 	reaped  bool   // PID is not its own any more
@@ -128,10 +128,10 @@ func (w *Worker) wait() {
 	close(w.gone)
 }
 
-// sweep sends SIGTERM to what is left of the worker's process group, where that
-// is wanted. The caller holds killing.
+// sweep sends SIGTERM to what is left of the worker's process group when the
+// gateway stops. The caller holds killing.
 func (w *Worker) sweep() {
-	if w.group.Load() {
+	if w.leaving.Load() {
 		_ = syscall.Kill(-w.PID, syscall.SIGTERM)
 	}
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Adds the log of the servers that a failed test used to its report."""
     report = yield
     if report.failed:
@@ -72,6 +73,13 @@ class Shop:
         return counted
 
 
+def stop_all(servers: Iterable[Server]) -> None:
+    """Stops every one, also when one of them did not end well; then says so."""
+    with contextlib.ExitStack() as stack:
+        for server in servers:
+            stack.callback(server.stop)
+
+
 def shop_spec(name: str, edge: str, database: Path, **more: object) -> Spec:
     target, interface = SHOPS[name]
     spec = Spec(
@@ -101,13 +109,7 @@ def _shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, 
         return running[name, edge]
 
     yield shop
-    failures = []
-    for one in running.values():
-        try:
-            one.server.stop()
-        except AssertionError as error:
-            failures.append(str(error))
-    assert not failures, "\n".join(failures)
+    stop_all(one.server for one in running.values())
 
 
 @pytest.fixture(params=EVERY_SHOP)
@@ -186,5 +188,4 @@ def shared_zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
         return running[module, interface]
 
     yield get
-    for one in running.values():
-        one.server.stop()
+    stop_all(one.server for one in running.values())

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bad_input import ACCEPTED, BODY_LIMIT, REFUSED, SMUGGLED, Accept, Refuse
-from conftest import EDGES, SHOPS, Shop, shop_spec
+from conftest import EDGES, SHOPS, Shop, shop_spec, stop_all
 from harness.client import Connection, chunked, request
 from harness.server import Server
 from harness.wire import FramingError
@@ -35,8 +35,7 @@ def _strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str,
         return running[name, edge]
 
     yield shop
-    for one in running.values():
-        one.server.stop()
+    stop_all(one.server for one in running.values())
 
 
 @pytest.fixture(params=[pytest.param((shop, edge), id=f"{shop}-{edge}") for shop in SHOPS for edge in EDGES])
@@ -68,11 +67,7 @@ def test_refused_byte_by_byte(_strict: Callable[[str, str], Shop], row: Refuse, 
     strict = _strict("flask", "conn")
     raw = (row.raw + SMUGGLED if row.followed else row.raw).replace(b"{nonce}", nonce.encode())
     with strict.connect() as connection:
-        for byte in raw:
-            try:
-                connection.send(bytes([byte]))
-            except (BrokenPipeError, ConnectionResetError):
-                break
+        all(connection.send_lenient(bytes([byte])) for byte in raw)
         answer = connection.read_response()
         assert answer.status in row.statuses
         connection.expect_closed()
@@ -194,8 +189,7 @@ def _hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, 
         return running[name, edge]
 
     yield shop
-    for one in running.values():
-        one.server.stop()
+    stop_all(one.server for one in running.values())
 
 
 @pytest.mark.parametrize("edge", EDGES)

@@ -178,7 +178,7 @@ def test_large_unread_body(shop: Shop) -> None:
             connection.expect_closed()
         sender.join()
         if not answer.head.closes:
-            # Closing after all is allowed (RFC 9112 §9.6 wants it said, but cannot have it here); a wrong answer is not.
+            # Closing after all is allowed, although it was too late to say so (RFC 9112 §9.6); a wrong answer is not.
             connection.send_lenient(request("GET", "/items/1"))
             rest = connection.reader.buffer or connection.sock.recv(1, socket.MSG_PEEK)
             assert not rest or connection.read_response().json()["id"] == 1

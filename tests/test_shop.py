@@ -8,7 +8,7 @@ import random
 import pytest
 from conftest import Shop
 from harness.client import Connection, chunked, fetch, request
-from harness.wire import Data, Head
+from harness.wire import Data, End, Head
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -244,7 +244,7 @@ def test_events_arrive_as_they_happen(shop: Shop, nonce: str) -> None:
                 if isinstance(event, Data):
                     got += event.data
             assert got == b'data: {"status": "%s"}\n\n' % status.encode()
-        assert list(events)[-1].trailers == []
+        assert list(events) == [End()], "nothing but the end was due"
 
 
 def test_many_streams_at_once(shop: Shop, nonce: str) -> None:

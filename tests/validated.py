@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from wsgiref.validate import validator
 
-from webtest.lint import middleware
-from wsgi import application
+from webtest.lint import middleware  # type: ignore[import-untyped]
+from wsgi import application  # type: ignore[import-not-found]
 
 validated = validator(application)
 linted = middleware(application)

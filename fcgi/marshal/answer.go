@@ -32,7 +32,9 @@ var (
 // digits and then ends or goes on with a space (PEP 3333); headers is a list or
 // tuple of pairs, each item str or bytes. The names and values point into b. A
 // str with characters beyond ASCII is changed to Latin-1 in place, so b can be
-// decoded only once. What may stand in a name or value is not checked.
+// decoded only once. What may stand in a name or value is not checked. After an
+// error, out is only good for its memory; the record's boundaries are intact, so
+// the connection need not be closed for it.
 func DecodeAnswerHead[F ~struct{ Name, Value []byte }](b []byte, fields []F) (status int, out []F, n int, err error) {
 	count, p := tupleLen(b, 0)
 	if p < 0 || count != 2 {
@@ -125,6 +127,13 @@ func answerStatus(b []byte, p int) (status, end int) {
 			return 0, cut
 		case err != nil || len(s) < 3 || len(s) > 3 && s[3] != ' ':
 			return 0, wrong
+		}
+		for _, c := range s[3:] {
+			// The reason phrase is not sent, but one with a line end is an
+			// attempt to write a field (RFC 9112 §4).
+			if c < ' ' && c != '\t' || c == 0x7f {
+				return 0, wrong
+			}
 		}
 		for _, c := range s[:3] {
 			if c < '0' || c > '9' {

@@ -10,7 +10,8 @@ const (
 	// maxSizeDigits is how many hexadecimal digits a chunk size may have.
 	maxSizeDigits = 16
 	// maxExtensions is how many bytes of chunk extensions one body may have.
-	maxExtensions = 4 << 10
+	maxExtensions    = 4 << 10
+	maxTrailerFields = 100
 	// maxTrailers is how many bytes the trailer section may have, with its
 	// CRLFs and the empty line at the end.
 	maxTrailers = 8 << 10
@@ -26,6 +27,7 @@ type Chunked struct {
 	left       int64 // data bytes of the current chunk that have not come
 	extensions int   // bytes of extensions so far
 	trailers   int   // bytes of the trailer section so far
+	fields     int   // trailer fields so far
 	scanned    int   // how much of the incomplete line has no LF
 }
 
@@ -99,6 +101,9 @@ func (c *Chunked) Next(buf []byte) (n int, data []byte, done bool, err *Error) {
 				c.state = chunkDone
 				return n, nil, true, nil
 			}
+			if c.fields++; c.fields > maxTrailerFields {
+				return n, nil, false, &Error{431, "there are more than 100 trailer fields"}
+			}
 			name, _, err := splitField(line)
 			if err != nil {
 				return n, nil, false, err
@@ -111,6 +116,10 @@ func (c *Chunked) Next(buf []byte) (n int, data []byte, done bool, err *Error) {
 		}
 	}
 }
+
+// Left is how many bytes of the chunk that has begun are still to come: a body that will be
+// too large is known to be before its bytes arrive.
+func (c *Chunked) Left() int64 { return c.left }
 
 // lineEnd is what line found.
 type lineEnd uint8

@@ -24,6 +24,9 @@ func split(a net.Addr) (host, port string) {
 		}
 		return ip.String(), strconv.Itoa(a.Port)
 	case *net.UnixAddr:
+		if a.Name == "@" {
+			return "", "" // what net calls a client's socket without a name
+		}
 		return a.Name, ""
 	}
 	return "", ""

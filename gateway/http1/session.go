@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +16,10 @@ type Transport interface {
 	Write(a, b []byte) (int, error)
 	// WaitWritable asks for one call of Session.Writable once Write would take bytes.
 	WaitWritable()
-	// CloseWrite sends FIN and keeps reading (RFC 9112 §9.6).
-	CloseWrite()
+	// CloseWrite sends FIN after what Write took, and keeps reading (RFC 9112 §9.6). false:
+	// the client must drain first; the edge then calls Session.Writable, and the session
+	// asks again. Calling it again after true does nothing.
+	CloseWrite() bool
 	// Spilling says that from now on this connection's input goes to disk.
 	Spilling()
 	// Close ends the connection; the edge then calls Session.Closed.
@@ -38,20 +39,21 @@ type Config struct {
 	SpoolDir   string
 
 	// Timeouts: a whole head, a byte of a body, the next request, a byte taken by the
-	// client.
+	// client. 0 is none.
 	HeaderTimeout, BodyTimeout, IdleTimeout, WriteTimeout time.Duration
 
 	Responder exchange.Responder
 	Budget    *exchange.Budget
 	Clock     *Clock
 	// Done is called by the connection's owner when an exchange has ended, with the request
-	// still readable. It must not block.
+	// still readable; its Status is 0 if the client left before there was an answer. It
+	// must not block.
 	Done func(x *exchange.Exchange)
 }
 
 // Limits of a connection that no one should need to set.
 const (
-	maxCarry   = 1 << 20 // pipelined input while an answer is under way
+	maxCarry   = 1 << 20 // input that waits behind an answer
 	maxDrain   = 256 << 10
 	lingerTime = time.Second
 	// An idle connection still gets an answer this long after a shutdown began.
@@ -76,7 +78,7 @@ type phase uint8
 
 const (
 	phaseHead   phase = iota
-	phaseBody         // the current request's body
+	phaseBody         // the current request's body; without an exchange it is thrown away
 	phaseWait         // the request was read; its answer is under way
 	phaseLinger       // the answer said close; input is thrown away until FIN
 	phaseDead         // the transport is closed
@@ -102,22 +104,26 @@ type Session struct {
 	fed    []byte // input that came while another goroutine was owner
 
 	// The owner's.
-	phase       phase
-	buf         []byte // input not consumed; the current head's slices point into it
-	off         int
-	parser      Parser
-	chunked     Chunked
-	isChunked   bool
-	bodyLeft    int64
-	dispatched  bool // Respond was called and the answer has not ended
-	started     bool // first byte of a head was seen
-	override    *Error
-	pending     []byte // answer bytes that the client has not taken
-	pendingAt   int
-	waiting     bool // WaitWritable was asked
-	drainedBody int64
+	phase      phase
+	buf        []byte // input; the current request's slices point into it
+	off        int    // buf[off:] was not consumed
+	parser     Parser
+	chunked    Chunked
+	isChunked  bool
+	bodyLeft   int64
+	drained    int64 // of a body that is thrown away
+	dispatched bool  // Respond was called and the answer has not ended
+	started    bool  // first byte of a head was seen
+	override   *Error
+	pending    []byte // answer bytes that the client has not taken
+	pendingAt  int
+	waiting    bool  // WaitWritable was asked
+	bodyOut    int64 // body bytes of this answer that the owner was given
+	credited   int64 // of those, reported as gone
 
-	deadline atomic.Int64 // Clock.Now at which evTimeout is due; 0: none
+	readBy, writeBy time.Duration // deadlines on the clock; 0: none
+	armed           time.Duration // what deadline was set to
+	deadline        atomic.Int64  // no later than the earliest of them; 0: none
 
 	x       exchange.Exchange
 	respond answer
@@ -129,7 +135,7 @@ func NewSession(cfg *Config, tr Transport, peer exchange.Peer) *Session {
 	s := &Session{cfg: cfg, tr: tr, peer: peer, index: -1}
 	s.x.Peer = &s.peer
 	s.respond.s = s
-	s.setDeadline(cfg.HeaderTimeout)
+	s.readWithin(cfg.HeaderTimeout)
 	return s
 }
 
@@ -147,15 +153,15 @@ func (s *Session) Feed(p []byte) {
 	s.post(evInput)
 }
 
-// Writable says that the transport takes bytes again. Called by the edge once
-// for each WaitWritable.
+// Writable says that the transport takes bytes again, or sent FIN. Called by the edge once
+// for each WaitWritable; calls without need do no harm.
 func (s *Session) Writable() { s.post(evWritable) }
 
 // Closed says that the client is gone or the transport was closed. Called by
 // the edge, from any goroutine.
 func (s *Session) Closed() { s.post(evClosed) }
 
-// Shutdown ends the connection after the exchange under way, or now if there
+// Shutdown ends the connection after the exchange under way, or after a moment if there
 // is none.
 func (s *Session) Shutdown() { s.post(evShutdown) }
 
@@ -163,6 +169,7 @@ func (s *Session) Shutdown() { s.post(evShutdown) }
 // its event loop. Called by the edge.
 func (s *Session) Spilling() bool { return s.respond.spilling.Load() }
 
+// post leaves an event for the owner, or becomes the owner and handles it.
 func (s *Session) post(ev uint32) {
 	for {
 		st := s.state.Load()
@@ -178,6 +185,8 @@ func (s *Session) post(ev uint32) {
 	}
 }
 
+// release gives ownership up once no events are left. An unowned session has none, so
+// none is ever lost.
 func (s *Session) release() {
 	for {
 		st := s.state.Load()
@@ -191,14 +200,11 @@ func (s *Session) release() {
 	}
 }
 
+// handle does what events ask for. The order matters: what was flushed leaves before the end of
+// the answer, input and answers count before the connection's end.
 func (s *Session) handle(ev uint32) {
 	if ev&evFlush != 0 {
-		s.respond.handMu.Lock()
-		hand := s.respond.hand
-		s.respond.hand = nil
-		s.respond.handMu.Unlock()
-		s.write(hand, nil)
-		s.credit()
+		s.takeHand()
 	}
 	if ev&evWritable != 0 {
 		s.waiting = false
@@ -211,7 +217,7 @@ func (s *Session) handle(ev uint32) {
 		s.feedMu.Unlock()
 		s.input(p)
 	}
-	if ev&evEnd != 0 {
+	if ev&evEnd != 0 && s.dispatched {
 		s.end()
 	}
 	if ev&evTimeout != 0 {
@@ -219,449 +225,11 @@ func (s *Session) handle(ev uint32) {
 	}
 	if ev&evShutdown != 0 {
 		s.respond.closing.Store(true)
-		if !s.dispatched && s.phase == phaseHead && !s.started && s.pendingAt == len(s.pending) {
-			// A request may be on its way already: it still gets its answer.
-			s.setDeadline(shutdownGrace)
+		if s.phase == phaseHead && !s.started && !s.blocked() {
+			s.awaitHead()
 		}
 	}
 	if ev&evClosed != 0 {
 		s.close()
-	}
-}
-
-// close ends the transport and tells the responder.
-func (s *Session) close() {
-	if s.phase == phaseDead {
-		return
-	}
-	s.phase = phaseDead
-	s.respond.dead.Store(true)
-	s.setDeadline(0)
-	s.tr.Close()
-	s.dropPending()
-	if s.dispatched {
-		// The request's slices point into buf until end.
-		if s.x.Body != nil {
-			s.x.Body.Fail(exchange.ErrBodyCut)
-		}
-		s.x.Source.Cancelled()
-		return
-	}
-	if s.x.Body != nil {
-		s.x.Body.Close()
-		s.x.Body = nil
-	}
-	s.buf, s.off = putBuffer(s.buf), 0
-}
-
-// setDeadline makes evTimeout due after d; 0 is never.
-func (s *Session) setDeadline(d time.Duration) {
-	if d == 0 {
-		s.deadline.Store(0)
-		return
-	}
-	s.deadline.Store(int64(s.cfg.Clock.Coarse() + d))
-}
-
-// timeout is called when the deadline has passed; it may have been moved since.
-func (s *Session) timeout() {
-	at := s.deadline.Load()
-	if at == 0 || s.phase == phaseDead || time.Duration(at) > s.cfg.Clock.Coarse() {
-		return
-	}
-	switch {
-	case s.pendingAt < len(s.pending), s.phase == phaseLinger:
-		s.close()
-	case s.phase == phaseHead && s.started:
-		s.refuse(&Error{Status: 408, Reason: "the request head took too long"})
-	case s.phase == phaseHead:
-		s.close()
-	case s.phase == phaseBody:
-		s.refuse(&Error{Status: 408, Reason: "the request body took too long"})
-	}
-}
-
-// input handles bytes from the client; p is not kept.
-func (s *Session) input(p []byte) {
-	// A body goes straight on without passing through buf.
-	if s.phase == phaseBody && s.off == len(s.buf) {
-		n := s.readBody(p)
-		p = p[n:]
-	}
-	switch {
-	case s.phase == phaseLinger || s.phase == phaseDead:
-		return
-	case len(p) > 0:
-		if s.buf == nil {
-			s.buf = getBuffer()
-		}
-		if s.off > 0 && !s.dispatched && s.x.Body == nil && len(s.buf)+len(p) > cap(s.buf) {
-			s.buf = s.buf[:copy(s.buf, s.buf[s.off:])]
-			s.off = 0
-		}
-		s.buf = append(s.buf, p...)
-		if s.phase == phaseWait && len(s.buf)-s.off > maxCarry {
-			s.close()
-			return
-		}
-	}
-	s.advance()
-}
-
-// advance parses as far as buf and the answer under way allow.
-func (s *Session) advance() {
-	for {
-		switch s.phase {
-		case phaseHead:
-			if s.off == len(s.buf) || s.pendingAt < len(s.pending) {
-				// A client that does not read its answers gets no further ones.
-				return
-			}
-			if !s.readHead() {
-				return
-			}
-		case phaseBody:
-			n := s.readBody(s.buf[s.off:])
-			s.off += n
-			if n == 0 {
-				return
-			}
-		default:
-			return
-		}
-	}
-}
-
-// readHead parses a request head and starts its exchange.
-func (s *Session) readHead() bool {
-	req := &s.x.Request
-	n, err := s.parser.Head(s.buf[s.off:], &s.cfg.Limits, req)
-	if err != nil {
-		s.refuse(err)
-		return false
-	}
-	if n == 0 {
-		if !s.started {
-			s.started = true
-			s.setDeadline(s.cfg.HeaderTimeout)
-		}
-		return false
-	}
-	s.off += n
-	s.started = false
-	s.x.Accepted = s.cfg.Clock.Now()
-	s.respond.begin(req)
-	if req.ContentLength == 0 {
-		s.phase = phaseWait
-		s.setDeadline(0)
-		s.dispatch()
-		return true
-	}
-	if req.ContentLength > s.cfg.Body {
-		s.refuse(&Error{Status: 413, Reason: "the request body is larger than the limit"})
-		return false
-	}
-	s.phase = phaseBody
-	s.isChunked = req.ContentLength < 0
-	s.bodyLeft = req.ContentLength
-	s.chunked = Chunked{}
-	s.x.Body = exchange.NewBody(s.cfg.BodyMemory, s.cfg.SpoolDir)
-	s.respond.bodyOpen.Store(true)
-	s.setDeadline(s.cfg.BodyTimeout)
-	if req.ExpectContinue && s.off == len(s.buf) {
-		// RFC 9110 §10.1.1: not needed once body bytes are here.
-		s.write(continueAnswer, nil)
-	}
-	if s.phase == phaseBody && (s.cfg.BufferBody == 0 || req.ContentLength > s.cfg.BufferBody) {
-		s.dispatch()
-	}
-	return s.phase != phaseDead
-}
-
-var continueAnswer = []byte("HTTP/1.1 100 Continue\r\n\r\n")
-
-// readBody takes body bytes from p and returns how many it consumed.
-func (s *Session) readBody(p []byte) (consumed int) {
-	body := s.x.Body
-	for len(p) > consumed {
-		var data []byte
-		var done bool
-		if s.isChunked {
-			n, d, end, err := s.chunked.Next(p[consumed:])
-			if err != nil {
-				s.refuse(err)
-				return len(p)
-			}
-			if n == 0 && !end {
-				break
-			}
-			consumed += n
-			data, done = d, end
-		} else {
-			n := int(min(int64(len(p)-consumed), s.bodyLeft))
-			data = p[consumed : consumed+n]
-			s.bodyLeft -= int64(n)
-			consumed += n
-			done = s.bodyLeft == 0
-		}
-		if s.isChunked && body != nil && body.Received()+int64(len(data)) > s.cfg.Body {
-			s.refuse(&Error{Status: 413, Reason: "the request body is larger than the limit"})
-			return len(p)
-		}
-		if body != nil {
-			if err := body.Append(data); err != nil {
-				s.refuse(&Error{Status: 500, Reason: err.Error()})
-				return len(p)
-			}
-		} else if s.isChunked {
-			// The answer was sent already; the rest of its request's body is thrown away.
-			if s.bodyLeft += int64(len(data)); s.bodyLeft > maxDrain {
-				s.close()
-				return len(p)
-			}
-		}
-		if done {
-			s.bodyComplete()
-			return consumed
-		}
-	}
-	if s.phase == phaseBody {
-		s.setDeadline(s.cfg.BodyTimeout)
-		if body != nil && !s.dispatched && s.isChunked && body.Received() > s.cfg.BufferBody {
-			s.dispatch()
-		}
-		if body != nil && !s.respond.spilling.Load() && body.Received() > int64(s.cfg.BodyMemory) {
-			s.respond.spilling.Store(true)
-			s.tr.Spilling()
-		}
-	}
-	return consumed
-}
-
-func (s *Session) bodyComplete() {
-	s.respond.bodyOpen.Store(false)
-	s.respond.spilling.Store(false)
-	s.setDeadline(0)
-	if s.x.Body == nil {
-		s.nextRequest() // the answer ended before its request's body did
-		return
-	}
-	s.phase = phaseWait
-	s.x.Body.Finish()
-	if !s.dispatched {
-		s.dispatch()
-	}
-}
-
-func (s *Session) dispatch() {
-	s.dispatched = true
-	s.x.Writer = &s.respond
-	s.cfg.Responder.Respond(&s.x)
-}
-
-// refuse answers a request that must not go on (RFC 9112 §2.2, §3.2): one error
-// answer, then close. Nothing after the bad byte is parsed.
-func (s *Session) refuse(err *Error) {
-	if s.phase == phaseDead {
-		return
-	}
-	if s.dispatched {
-		// The responder has the exchange: it ends it, and end() then sends this.
-		s.override = err
-		s.phase = phaseWait
-		s.respond.closing.Store(true)
-		s.setDeadline(0)
-		s.off = len(s.buf)
-		s.x.Body.Fail(errors.New(err.Reason))
-		s.x.Source.Cancelled()
-		return
-	}
-	if s.x.Body != nil {
-		s.x.Body.Close()
-		s.x.Body = nil
-	}
-	if s.x.Accepted == 0 {
-		s.x.Accepted = s.cfg.Clock.Now()
-	}
-	s.respond.closing.Store(true)
-	s.respond.begin(&s.x.Request)
-	s.respond.plain(err.Status, err.Reason)
-	s.end()
-}
-
-// end completes the exchange: what was gathered goes out, then the next request or the
-// end of the connection.
-func (s *Session) end() {
-	r := &s.respond
-	if s.dispatched && s.override != nil {
-		if !r.headSent {
-			r.out = r.out[:0]
-			r.plain(s.override.Status, s.override.Reason)
-		} else {
-			r.cut = true
-		}
-	}
-	s.override = nil
-	if s.phase != phaseDead {
-		s.write(r.out, nil)
-	}
-	r.out = putBuffer(r.out)
-	s.dispatched = false
-	s.x.Status = r.status
-	s.x.BytesOut = r.bodyBytes
-	if s.x.Request.Method != nil || r.status != 0 {
-		s.cfg.Done(&s.x)
-	}
-	if s.x.Body != nil {
-		s.x.Body.Close()
-		s.x.Body = nil
-	}
-	s.x.Source, s.x.Dispatched, s.x.Accepted, s.x.Worker = nil, 0, 0, ""
-	s.x.Request.Method = nil
-	s.drainedBody = 0
-	switch {
-	case s.phase == phaseDead:
-		s.buf, s.off = putBuffer(s.buf), 0
-	case r.cut:
-		s.close()
-	case r.mustClose():
-		s.linger()
-	case s.phase == phaseBody:
-		// The client still sends: read on and throw away, within maxDrain.
-		s.respond.spilling.Store(false)
-		if s.isChunked {
-			s.bodyLeft = 0 // counts what is thrown away, from here
-		}
-	default:
-		s.nextRequest()
-	}
-}
-
-// nextRequest makes the connection wait for, or go on with, the next request.
-func (s *Session) nextRequest() {
-	if s.respond.closing.Load() {
-		s.linger()
-		return
-	}
-	s.phase = phaseHead
-	s.parser.Reset()
-	if s.off == len(s.buf) {
-		s.buf, s.off = putBuffer(s.buf), 0
-		if s.pendingAt == len(s.pending) {
-			s.setDeadline(s.cfg.IdleTimeout)
-		}
-		return
-	}
-	// The request's slices are dead now: the rest can move to the front.
-	s.buf = s.buf[:copy(s.buf, s.buf[s.off:])]
-	s.off = 0
-	if s.pendingAt == len(s.pending) {
-		s.setDeadline(s.cfg.HeaderTimeout)
-		s.state.Or(evInput) // go on in handle, not by recursion
-	}
-}
-
-// linger closes in the order of RFC 9112 §9.6: half-close, read until the client closes or
-// a moment has passed, close. Closing at once would reset the connection and
-// the client might lose the answer.
-func (s *Session) linger() {
-	s.phase = phaseLinger
-	s.buf, s.off = putBuffer(s.buf), 0
-	if s.pendingAt < len(s.pending) {
-		return // writePending goes on
-	}
-	s.tr.CloseWrite()
-	s.setDeadline(lingerTime)
-}
-
-// write sends a then b, keeping what the client does not take.
-func (s *Session) write(a, b []byte) {
-	if s.phase == phaseDead || len(a)+len(b) == 0 {
-		return
-	}
-	n := 0
-	if s.pendingAt == len(s.pending) {
-		var err error
-		if n, err = s.tr.Write(a, b); err != nil {
-			s.close()
-			return
-		}
-		if n == len(a)+len(b) {
-			return
-		}
-		s.setDeadline(s.cfg.WriteTimeout)
-	}
-	before := len(s.pending) - s.pendingAt
-	if n < len(a) {
-		s.pending = append(s.pending, a[n:]...)
-		n = 0
-	} else {
-		n -= len(a)
-	}
-	s.pending = append(s.pending, b[n:]...)
-	s.cfg.Budget.Hold(len(s.pending) - s.pendingAt - before)
-	s.wait()
-}
-
-func (s *Session) wait() {
-	if !s.waiting {
-		s.waiting = true
-		s.tr.WaitWritable()
-	}
-}
-
-// writePending goes on with what the client had not taken.
-func (s *Session) writePending() {
-	if s.phase == phaseDead || s.pendingAt == len(s.pending) {
-		return
-	}
-	n, err := s.tr.Write(s.pending[s.pendingAt:], nil)
-	if err != nil {
-		s.close()
-		return
-	}
-	s.pendingAt += n
-	s.cfg.Budget.Hold(-n)
-	if s.pendingAt < len(s.pending) {
-		if n > 0 {
-			s.setDeadline(s.cfg.WriteTimeout)
-		}
-		s.credit()
-		s.wait()
-		return
-	}
-	s.pending, s.pendingAt = nil, 0
-	s.setDeadline(0)
-	s.credit()
-	switch {
-	case s.phase == phaseLinger:
-		s.linger()
-	case s.phase == phaseBody:
-		s.setDeadline(s.cfg.BodyTimeout)
-	case s.phase == phaseHead && !s.dispatched:
-		if s.off == len(s.buf) {
-			s.setDeadline(s.cfg.IdleTimeout)
-		} else {
-			s.setDeadline(s.cfg.HeaderTimeout)
-			s.advance()
-		}
-	}
-}
-
-// dropPending forgets what will never be sent.
-func (s *Session) dropPending() {
-	s.cfg.Budget.Hold(-(len(s.pending) - s.pendingAt))
-	s.pending, s.pendingAt = nil, 0
-}
-
-// credit tells the responder how much more of its body has left.
-func (s *Session) credit() {
-	if !s.dispatched || s.x.Source == nil {
-		return
-	}
-	gone := s.respond.bodyFlushed.Load() - int64(len(s.pending)-s.pendingAt)
-	if n := gone - s.drainedBody; n > 0 {
-		s.drainedBody = gone
-		s.x.Source.Drained(int(n))
 	}
 }

@@ -90,9 +90,12 @@ class _Service:
         return 0
 
     def _soon(self, callback: Callable[[], None]) -> None:
-        """Have callback run on the loop, unless that is closed: then there is nothing left to do."""
+        """Have callback run on the loop, unless that is closed: then there is nothing left to do.
+
+        In the connection's context, as it may start requests.
+        """
         try:
-            self._loop.call_soon_threadsafe(callback)
+            self._loop.call_soon_threadsafe(callback, context=self._connection.context)
         except RuntimeError:
             pass
 

@@ -102,7 +102,7 @@ class HttpExchange:
         connection.marks[request_id] = 1
         try:
             await connection.app(scope, self.receive, self.send)
-        except BaseException as exc:  # noqa: BLE001 - SystemExit too must not end the loop under other requests
+        except BaseException as exc:  # SystemExit too must not end the loop under other requests
             self._raised(exc)
         else:
             if self.stage < COMPLETE:
@@ -147,7 +147,7 @@ class HttpExchange:
                 if size <= _CONTENT_MAX and len(body) <= self.window:
                     connection = self.connection
                     self.stage = COMPLETE
-                    connection.out += (_pack(1, _RESPONSE, self.id, size, 0, _LAST), head, body)
+                    connection.extend((_pack(1, _RESPONSE, self.id, size, 0, _LAST), head, body))
                     if not connection.corked:
                         connection.cork()
                     if self.waiters:

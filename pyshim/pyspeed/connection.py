@@ -170,6 +170,7 @@ class Connection:
         self._writing = threading.Lock()
         self._rest = b""
         self._joiner = records.Joiner()
+        self._simple = _REQUEST  # what a simple request's header starts with; none is while one is being joined
 
     @property
     def partial(self) -> bool:
@@ -183,13 +184,14 @@ class Connection:
         unpack = _HEADER.unpack_from
         append = self.queue.append
         aborted = self.aborted
+        simple = self._simple
         pos = 0
         last = len(data) - records.HEADER_LENGTH
         while pos <= last:
             kind, request_id, length, flags = unpack(data, pos)
             start = pos + 8
             stop = start + length
-            if kind == _REQUEST and not flags & _NOT_SIMPLE:
+            if kind == simple and not flags & _NOT_SIMPLE:
                 if stop > last + 8:
                     break
                 if aborted:
@@ -198,12 +200,13 @@ class Connection:
                 append((request_id, flags, data[start:stop], None))
                 pos = stop
                 continue
+            if kind >> 8 != records.VERSION:
+                raise records.ProtocolError("cannot read a record: version %d instead of 1" % (kind >> 8))
             end = stop + (flags >> 8)
             if end > last + 8:
                 break
-            if kind >> 8 != records.VERSION:
-                raise records.ProtocolError("cannot read a record: version %d instead of 1" % (kind >> 8))
             self._other(kind & 0xFF, request_id, flags & 0xFF, data[start:stop])
+            simple = self._simple
             pos = end
         self._rest = data[pos:]
 
@@ -318,7 +321,9 @@ class Connection:
     def _request(self, request_id: int, flags: int, content: bytes) -> None:
         whole = self._joiner.add(request_id, flags, content)
         if whole is None:
+            self._simple = -1
             return
+        self._simple = _REQUEST
         self.aborted.discard(request_id)
         stream = None
         if flags & records.BODY:

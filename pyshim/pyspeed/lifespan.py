@@ -87,7 +87,7 @@ class Lifespan:
         }
         try:
             await self._app(scope, self._receive, self._send)
-        except BaseException as exc:  # noqa: BLE001 - SystemExit too must not end the loop under running requests
+        except BaseException as exc:  # SystemExit too must not end the loop under running requests
             self._error = exc
             if self._started and not isinstance(exc, asyncio.CancelledError):
                 sys.stderr.write("pyspeed: exception in the ASGI lifespan\n" + _text(exc))

@@ -93,7 +93,8 @@ def load(target: str, factory: bool = False) -> Any:
     if call is not None or factory:
         if not callable(found):
             raise StartFailed(
-                "import", "cannot load %r: the factory %r is a %s, not callable" % (target, ".".join(names), _kind(found))
+                "import",
+                "cannot load %r: the factory %r is a %s, not callable" % (target, ".".join(names), _kind(found)),
             )
         arguments, keywords = call or ([], {})
         found = found(*arguments, **keywords)
@@ -103,18 +104,23 @@ def load(target: str, factory: bool = False) -> Any:
 def interface(app: Any, wanted: str = "auto", target: str = "the application") -> str:
     """``wsgi`` or ``asgi``: what ``app`` speaks. Raises StartFailed when it is neither, or not what was ``wanted``."""
     if wanted not in ("auto", "wsgi", "asgi"):
-        raise StartFailed("interface", "cannot serve %s: unknown interface %r; use auto, wsgi or asgi" % (target, wanted))
+        raise StartFailed(
+            "interface", "cannot serve %s: unknown interface %r; use auto, wsgi or asgi" % (target, wanted)
+        )
     if not callable(app):
         hint = ""
         if inspect.isawaitable(app):
             hint = "; its factory is a coroutine function, which cannot be called here"
-        raise StartFailed("interface", "cannot serve %s: it is a %s, which is not callable%s" % (target, _kind(app), hint))
+        raise StartFailed(
+            "interface", "cannot serve %s: it is a %s, which is not callable%s" % (target, _kind(app), hint)
+        )
     found = _detect(app, target, wanted)
     if wanted == "auto":
         return found
     if wanted == "wsgi" and _is_coroutine_callable(app):
         raise StartFailed(
-            "interface", "cannot serve %s as WSGI: it is a coroutine function, so an ASGI application; use interface asgi" % target
+            "interface",
+            "cannot serve %s as WSGI: it is a coroutine function, so an ASGI application; use interface asgi" % target,
         )
     return wanted
 
@@ -160,7 +166,8 @@ def _import(name: str, target: str) -> ModuleType:
             raise
         raise StartFailed(
             "import",
-            "cannot load %r: there is no module %r; looked in %s" % (target, missing, ", ".join(p or "." for p in sys.path[:-1])),
+            "cannot load %r: there is no module %r; looked in %s"
+            % (target, missing, ", ".join(p or "." for p in sys.path[:-1])),
         ) from None
     except (ValueError, TypeError) as error:
         if _inside_application(error):
@@ -253,7 +260,9 @@ def _detect(app: Any, target: str, wanted: str) -> str:
     if _is_coroutine_callable(app):
         return "asgi"
     if inspect.isasyncgenfunction(app):
-        raise StartFailed("interface", "cannot serve %s: it is an asynchronous generator function, neither WSGI nor ASGI" % target)
+        raise StartFailed(
+            "interface", "cannot serve %s: it is an asynchronous generator function, neither WSGI nor ASGI" % target
+        )
     try:
         signature = inspect.signature(app)
     except (TypeError, ValueError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from types import TracebackType
-from typing import Optional
 
 _OWN = ("pyspeed", "importlib")
 

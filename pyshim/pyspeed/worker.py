@@ -42,7 +42,9 @@ def main(arguments: List[str]) -> int:
         except OSError as error:
             if fd == SHIM:
                 continue  # a shim that was started from a path
-            sys.stderr.write("pyspeed: cannot start: descriptor %d: %s; workers are started by pyspeed-gw\n" % (fd, error))
+            sys.stderr.write(
+                "pyspeed: cannot start: descriptor %d: %s; workers are started by pyspeed-gw\n" % (fd, error)
+            )
             return EXIT_START
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -246,7 +246,9 @@ class Answer:
 
     def _start_again(self, exc_info: Optional[ExcInfo]) -> None:
         if exc_info is None:
-            raise AssertionError("cannot start the answer twice: start_response was called before, and without exc_info")
+            raise AssertionError(
+                "cannot start the answer twice: start_response was called before, and without exc_info"
+            )
         try:
             if self._progress != _UNSENT:
                 # PEP 3333: the head is gone, so the error is the server's to end the answer with.
@@ -315,7 +317,9 @@ def fail(answer: Answer, error: BaseException) -> None:
     target = environ.get("REQUEST_URI") or environ.get("PATH_INFO", "")
     try:
         errors = environ.get("wsgi.errors") or sys.stderr
-        errors.write("pyspeed: %s %s failed\n%s" % (environ.get("REQUEST_METHOD", "?"), _printable(target), trimmed(error)))
+        errors.write(
+            "pyspeed: %s %s failed\n%s" % (environ.get("REQUEST_METHOD", "?"), _printable(target), trimmed(error))
+        )
         errors.flush()
     except Exception:
         # The log being broken must not keep the thread from its next request.
@@ -351,11 +355,10 @@ def handler(
 
     The common case, a whole body and an answer in one piece, is all in here: every call less counts.
     """
-    bound: Type[Answer] = type("Answer", (Answer,), {"connection": connection})
+    bound: Type[Answer] = type("Answer", (Answer,), {"connection": connection, "environ": base})
     loads, dumps, pack = marshal.loads, marshal.dumps, records.HEADER.pack
     extend = connection.out.extend
     aborted = connection.aborted
-    environ_of = base.copy
     new_context = contextvars.copy_context().copy
     root = root_path.rstrip("/")
     response, version, last, most = records.RESPONSE, records.VERSION, records.LAST, records.MAX_CONTENT
@@ -365,13 +368,12 @@ def handler(
         request_id, flags, content, stream = item
         answer = bound()
         answer.item = item
-        answer.environ = environ = environ_of()
         try:
-            if aborted and request_id in aborted or stream is not None and stream.aborted:
+            if (aborted and request_id in aborted) or (stream is not None and stream.aborted):
                 answer.end(records.APP_ABORTED)
                 return
             head, body = loads(content)
-            environ.update(head)
+            answer.environ = environ = base | head
             if body:
                 environ["wsgi.input"] = BytesIO(body)
             elif stream is not None:
@@ -391,7 +393,7 @@ def handler(
                         prefix = encode_head(answer.status, answer.headers)
                     length = len(prefix) + len(chunk)
                     # The least window is in every window; the request's is worked out only when that is not enough.
-                    if length <= window or length <= most and len(chunk) <= window << (flags >> 4):
+                    if length <= window or (length <= most and len(chunk) <= window << (flags >> 4)):
                         if stream is not None:
                             connection.forget(request_id)
                         extend((pack(version, response, request_id, length, 0, last), prefix, chunk))

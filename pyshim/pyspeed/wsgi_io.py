@@ -52,7 +52,7 @@ class _StreamedBody(io.RawIOBase):
 
 def body_input(stream: Stream) -> BinaryIO:
     """``wsgi.input`` over a streamed body: ends where the body ends; raises an OSError when the client leaves."""
-    return io.BufferedReader(_StreamedBody(stream), _BLOCK)  # type: ignore[return-value]
+    return io.BufferedReader(_StreamedBody(stream), _BLOCK)
 
 
 class ErrorStream:
@@ -124,4 +124,6 @@ class FileWrapper:
 
 def not_iterable(result: object) -> NoReturn:
     """Raise the TypeError that tells what the application should have returned."""
-    raise TypeError("cannot send the answer: the application returned %s, not an iterable of bytes" % type(result).__name__)
+    raise TypeError(
+        "cannot send the answer: the application returned %s, not an iterable of bytes" % type(result).__name__
+    )

@@ -116,6 +116,8 @@ async def set_event(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def big(scope: Scope, receive: Receive, send: Send) -> None:
     """A body of as many bytes as the query says, in one message."""
+    request_variable.set("leaked by big")
+    await asyncio.sleep(0)
     size = int(scope["query_string"])
     body = bytes(range(251)) * (size // 251 + 1)
     await answer(send, body[:size])

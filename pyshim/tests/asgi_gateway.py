@@ -1,7 +1,8 @@
 """A gateway for the ASGI tests: starts a real worker process and speaks the profile with it.
 
-Nothing here answers by itself: a test says what goes out, and waits for what must
-come back. The sockets' timeout only keeps a failing test from hanging.
+Unlike `gateway.py`, which reads on threads of its own and gives credit by itself, nothing happens
+here unless the test does it: so a test can be the gateway that does not read, or
+prove that nothing more came. The sockets' timeout only keeps a failing test from hanging.
 """
 
 from __future__ import annotations
@@ -20,9 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from pyspeed import records  # noqa: E402
+from pyspeed import records
 
 # The worker's interpreter may be another one than the tests'.
 PYTHON = os.environ.get("PYSPEED_TEST_PYTHON", sys.executable)
@@ -61,12 +60,14 @@ class Answer:
 class Worker:
     """A worker process serving one application; a context manager."""
 
-    def __init__(self, target: str = "asgi_apps:app", loop: str = "default", started: bool = True, **settings: Any) -> None:
+    def __init__(
+        self, target: str = "asgi_apps:app", loop: str = "default", started: bool = True, **settings: Any
+    ) -> None:
         self.data, data = socket.socketpair()
         self.control, control = socket.socketpair()
         self.data.settimeout(TIMEOUT)
         self.control.settimeout(TIMEOUT)
-        file = tempfile.TemporaryFile()
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
         file.truncate(65536)
         self.marks = mmap.mmap(file.fileno(), 65536)
         # Out of the way of the places 3 to 5, where the launcher puts them.
@@ -96,7 +97,9 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.process.kill()
         self.process.wait()
         assert self.process.stderr is not None

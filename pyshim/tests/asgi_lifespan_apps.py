@@ -21,7 +21,8 @@ def say(text: str) -> None:
 
 async def complete(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "lifespan":
-        return await serve(scope, send)
+        await serve(scope, send)
+        return
     assert scope["asgi"] == {"version": "3.0", "spec_version": "2.0"}
     say((await receive())["type"])
     scope["state"]["pool"] = "shared"
@@ -55,7 +56,8 @@ async def returns(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def shutdown_failed(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "lifespan":
-        return await serve(scope, send)
+        await serve(scope, send)
+        return
     await receive()
     await send({"type": "lifespan.startup.complete"})
     await receive()
@@ -64,7 +66,8 @@ async def shutdown_failed(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def dies_while_serving(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "lifespan":
-        return await serve(scope, send)
+        await serve(scope, send)
+        return
     await receive()
     await send({"type": "lifespan.startup.complete"})
     await asyncio.sleep(0)
@@ -73,7 +76,8 @@ async def dies_while_serving(scope: Scope, receive: Receive, send: Send) -> None
 
 async def wrong_order(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] != "lifespan":
-        return await serve(scope, send)
+        await serve(scope, send)
+        return
     await receive()
     await send({"type": "lifespan.startup.complete"})
     for kind in ("lifespan.startup.complete", "lifespan.shutdown.nonsense", "http.response.start"):
@@ -94,7 +98,8 @@ async def hangs(scope: Scope, receive: Receive, send: Send) -> None:
 async def leaves_work(scope: Scope, receive: Receive, send: Send) -> None:
     """Leaves a task, an asynchronous generator and a thread's work behind."""
     if scope["type"] != "lifespan":
-        return await serve(scope, send)
+        await serve(scope, send)
+        return
 
     async def work() -> None:
         try:

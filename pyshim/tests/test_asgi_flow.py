@@ -70,6 +70,16 @@ def test_gateway_that_does_not_read(worker: Worker) -> None:
     for number, request_id in enumerate(ids):
         assert worker.finish(request_id).body == expected(200000 + number)
     assert worker.get("/echo", body=b"and on").body == b"and on"
+    # It went on reading from inside an answer's write, but not in that request's context.
+    assert worker.get("/context").body == b"unset"
+
+
+def test_empty_answer_behind_a_large_one(worker: Worker) -> None:
+    """Both in one write; the empty body is a piece of no bytes at its end."""
+    first = worker.send("/big", b"100000")
+    second = worker.send("/echo")
+    assert worker.finish(second).end == 0
+    assert worker.finish(first).body == expected(100000)
 
 
 def test_cancelled_send_does_not_hide_a_gap(worker: Worker) -> None:

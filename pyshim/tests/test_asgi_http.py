@@ -12,7 +12,6 @@ from asgi_gateway import LOOPS, Worker
 
 from pyspeed import records
 
-
 APPS = Path(__file__).with_name("asgi_apps.py")
 
 

@@ -105,14 +105,14 @@ class Recorder:
 
 
 def test_management_records(worker: Worker) -> None:
-    asked = records.pack_pairs({"FCGI_MAX_CONNS": "", "FCGI_MAX_REQS": "", "FCGI_MPXS_CONNS": "", "PYSPEED_PROFILE": ""})
+    asked = records.pack_pairs(
+        {"FCGI_MAX_CONNS": "", "FCGI_MAX_REQS": "", "FCGI_MPXS_CONNS": "", "PYSPEED_PROFILE": ""}
+    )
     worker.data.sendall(records.record(records.GET_VALUES, 0, asked) + records.record(99, 0, b"?"))
-    received = b""
     parser = records.Parser()
-    found = []
+    found: list[records.Record] = []
     while len(found) < 2:
-        received = worker.data.recv(4096)
-        found += list(parser.feed(received))
+        found += parser.feed(worker.data.recv(4096))
     assert found[0][0] == records.GET_VALUES_RESULT
     assert records.parse_pairs(found[0][3]) == {
         "FCGI_MAX_CONNS": "1",
@@ -121,6 +121,26 @@ def test_management_records(worker: Worker) -> None:
         "PYSPEED_PROFILE": "1",
     }
     assert (found[1][0], found[1][3][0]) == (records.UNKNOWN_TYPE, 99)
+
+
+@pytest.mark.parametrize("head", [b"", b"?", b"N", b"(\x01\x00\x00\x00N", b"u\x01\x00\x00\x00\xff"])
+def test_head_that_cannot_be_read_fails_one_request(worker: Worker, head: bytes) -> None:
+    """Those before and behind it in the same read go on."""
+    sent = bytearray()
+    data, worker.data = worker.data, Recorder(sent)  # type: ignore[assignment]
+    before = worker.send("/echo", body=b"before")
+    spoiled = worker.send("/echo", request_id=1000)
+    behind = worker.send("/echo", body=b"behind")
+    worker.data = data
+    at = sent.index(records.HEADER.pack(1, records.REQUEST, spoiled, 0, 0, 0)[:4])
+    length = records.HEADER_LENGTH + int.from_bytes(sent[at + 4 : at + 6], "big")
+    sent[at : at + length] = records.record(records.REQUEST, spoiled, head, 6 << 4)
+    worker.data.sendall(sent)
+    assert worker.finish(before).body == b"before"
+    assert worker.finish(behind).body == b"behind"
+    answer = worker.finish(spoiled)
+    assert (answer.status, answer.end) == (None, records.APP_FAILED)
+    worker.wait_log("cannot read the head of request 1000")
 
 
 def test_stop_finishes_what_was_received(worker: Worker) -> None:

@@ -12,7 +12,7 @@ import pytest
 from pyspeed import loader, tracebacks
 from pyspeed.control import StartFailed
 
-SOURCE = '''
+SOURCE = """
 class Namespace:
     pass
 
@@ -25,7 +25,7 @@ def create_app(name="x", *, flag=False):
 inner = Namespace()
 inner.wsgi = application
 number = 7
-'''
+"""
 
 
 @pytest.fixture
@@ -116,7 +116,9 @@ def test_wrong_targets_say_what_is_wrong(project: Path, target: str, message: st
         ("raisesattr", AttributeError, "raisesattr.py"),
     ],
 )
-def test_the_applications_own_errors_pass_with_their_traceback(project: Path, target: str, error: Any, text: str) -> None:
+def test_the_applications_own_errors_pass_with_their_traceback(
+    project: Path, target: str, error: Any, text: str
+) -> None:
     with pytest.raises(error) as caught:
         loader.load(target)
     error_raised = caught.value

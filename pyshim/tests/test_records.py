@@ -70,7 +70,8 @@ def test_pairs_round_trip(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"\x05", b"\x01\x05a", b"\x80\x00\x00", b"\x01\x80\x00\x00", b"\xff\xff\xff\xff\xff\xff\xff\xff", b"\x02\x00a"]
+    "content",
+    [b"\x05", b"\x01\x05a", b"\x80\x00\x00", b"\x01\x80\x00\x00", b"\xff\xff\xff\xff\xff\xff\xff\xff", b"\x02\x00a"],
 )
 def test_pairs_that_are_cut_off_are_an_error(content: bytes) -> None:
     with pytest.raises(records.ProtocolError, match="cannot read name-value pairs"):

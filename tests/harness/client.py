@@ -145,12 +145,13 @@ class Connection:
             start += size
         self.sock.sendall(data[start:])
 
-    def send_lenient(self, data: bytes) -> None:
+    def send_lenient(self, data: bytes) -> bool:
         """Sends as far as the server lets us: it may answer and close before it has read everything."""
         try:
             self.sock.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
-            pass
+            return False
+        return True
 
     def request(self, method: str, target: str, fields: Iterable[tuple[str, str]] = (), body: bytes = b"") -> Response:
         self.send(request(method, target, fields, body, host=self.address.authority))

@@ -15,13 +15,15 @@ def die_with_parent() -> None:
 
 
 def children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            found += [int(child) for child in (task / "children").read_text().split()]
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # the thread ended meanwhile
-    return sorted(found)
+    """The process's children, of all its threads."""
+    return sorted(child for task in Path(f"/proc/{pid}/task").iterdir() for child in _children_of_task(task))
+
+
+def _children_of_task(task: Path) -> list[int]:
+    try:
+        return [int(child) for child in (task / "children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # the thread ended meanwhile
 
 
 def alive(pid: int) -> bool:

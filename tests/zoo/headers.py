@@ -34,7 +34,16 @@ HEADS: dict[str, tuple[Any, Any, bytes]] = {
     "/good-repeats": ("200 OK", [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-A", "1"), ("X-A", "2")], b"body"),
     "/good-empty": ("200 OK", [("X-A", "")], b"body"),
     "/good-status": ("299 Quite Fine", [], b"body"),
-    "/hop-by-hop": ("200 OK", [("Connection", "keep-alive, X-Gone"), ("Keep-Alive", "timeout=5"), ("Transfer-Encoding", "chunked"), ("Upgrade", "h2c")], b"body"),
+    "/hop-by-hop": (
+        "200 OK",
+        [
+            ("Connection", "keep-alive, X-Gone"),
+            ("Keep-Alive", "timeout=5"),
+            ("Transfer-Encoding", "chunked"),
+            ("Upgrade", "h2c"),
+        ],
+        b"body",
+    ),
     "/length-short": ("200 OK", [("Content-Length", "4")], b"body and more than was said"),
     "/length-long": ("200 OK", [("Content-Length", "400")], b"body"),
     "/204-body": ("204 No Content", [], b"body"),
@@ -42,7 +51,7 @@ HEADS: dict[str, tuple[Any, Any, bytes]] = {
     "/304-body": ("304 Not Modified", [("ETag", '"a"')], b"body"),
     "/304-length": ("304 Not Modified", [("Content-Length", "4")], b""),
     "/date": ("200 OK", [("Date", "Thu, 01 Jan 1970 00:00:00 GMT"), ("Server", "zoo")], b"body"),
-}  # fmt: skip
+}
 
 
 def head(path: str, query: str) -> tuple[Any, Pairs, bytes]:

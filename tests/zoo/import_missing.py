@@ -1,3 +1,3 @@
 """Fails at import for a module of its own that is not there."""
 
-import no_such_module_of_the_shop  # noqa: F401
+import no_such_module_of_the_shop  # type: ignore[import-not-found]  # noqa: F401

@@ -39,7 +39,7 @@ def ordinary(path: str, query: str, header: str, body: bytes) -> bytes | None:
         return str(os.getpid()).encode()
     if path == "/nonce":
         asked = parse_qs(query)
-        nonce = header or asked.get("nonce", [""])[0] or json.loads(body)["nonce"]
+        nonce: str = header or asked.get("nonce", [""])[0] or json.loads(body)["nonce"]
         note(nonce)
         pad = "x" * int(asked.get("pad", ["0"])[0])
         return json.dumps({"nonce": nonce, "pad": pad}).encode()
@@ -68,7 +68,7 @@ def wsgi_app(handlers: dict[str, WSGIApp]) -> WSGIApp:
 
 
 async def read_body(receive: Receive) -> bytes:
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         if message["type"] != "http.request":

@@ -30,7 +30,8 @@ class CreatedItem(BaseModel):
 def front(database: Database) -> str:
     rows = database.execute("SELECT * FROM items ORDER BY id LIMIT 10")
     lines = "\n".join(
-        f'<li><a href="/items/{row["id"]}">{html.escape(row["name"])}</a> {html.escape(row["note"])}</li>' for row in rows
+        f'<li><a href="/items/{row["id"]}">{html.escape(row["name"])}</a> {html.escape(row["note"])}</li>'
+        for row in rows
     )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Shop</title></head>\n'

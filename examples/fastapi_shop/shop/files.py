@@ -20,7 +20,8 @@ BLOCK = bytes(range(256)) * 256
 
 def store(database: Database, name: str, size: int, sha256: str) -> dict[str, Any]:
     database.execute(
-        "INSERT INTO uploads VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET size = excluded.size, sha256 = excluded.sha256",
+        "INSERT INTO uploads VALUES (?, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET size = excluded.size, sha256 = excluded.sha256",
         (name, size, sha256),
     )
     return {"name": name, "size": size, "sha256": sha256}

@@ -41,7 +41,8 @@ def count(nonce: str) -> int:
     connection = db.connect()
     try:
         row = connection.execute(
-            "INSERT INTO nonces VALUES (?, 1) ON CONFLICT (nonce) DO UPDATE SET runs = runs + 1 RETURNING runs", (nonce,)
+            "INSERT INTO nonces VALUES (?, 1) ON CONFLICT (nonce) DO UPDATE SET runs = runs + 1 RETURNING runs",
+            (nonce,),
         )
         runs: int = row.fetchone()[0]
         return runs
@@ -88,7 +89,7 @@ async def slow(ms: int = 100) -> dict[str, int]:
 
 
 @router.get("/large-header")
-async def large_header(response: Response, bytes: int = 4096) -> dict[str, bool]:  # noqa: A002 - the query's name
+async def large_header(response: Response, bytes: int = 4096) -> dict[str, bool]:
     response.headers["X-Large"] = "h" * bytes
     return {"ok": True}
 

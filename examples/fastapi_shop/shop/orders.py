@@ -36,9 +36,10 @@ async def watch(order_id: str) -> StreamingResponse:
                 rows = connection.execute(
                     "SELECT id, status FROM events WHERE order_id = ? AND id > ? ORDER BY id", (order_id, last)
                 ).fetchall()
-                for last, status in rows:
-                    yield f"data: {json.dumps({'status': status})}\n\n"
-                    if status == "delivered":
+                for row in rows:
+                    last = row["id"]
+                    yield f"data: {json.dumps({'status': row['status']})}\n\n"
+                    if row["status"] == "delivered":
                         return
                 await asyncio.sleep(0.02)
         finally:

@@ -31,9 +31,7 @@ def list_items() -> Any:
     if page < 1 or not 1 <= per_page <= 100:
         abort(400)
     total = db.get().execute("SELECT count(*) FROM items").fetchone()[0]
-    rows = db.get().execute(
-        "SELECT * FROM items ORDER BY id LIMIT ? OFFSET ?", (per_page, (page - 1) * per_page)
-    )
+    rows = db.get().execute("SELECT * FROM items ORDER BY id LIMIT ? OFFSET ?", (per_page, (page - 1) * per_page))
     return jsonify(items=[dict(row) for row in rows], page=page, per_page=per_page, total=total)
 
 

@@ -26,7 +26,8 @@ def digest(stream: IO[bytes]) -> tuple[int, str]:
 
 def store(name: str, size: int, sha256: str) -> Any:
     db.get().execute(
-        "INSERT INTO uploads VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET size = excluded.size, sha256 = excluded.sha256",
+        "INSERT INTO uploads VALUES (?, ?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET size = excluded.size, sha256 = excluded.sha256",
         (name, size, sha256),
     )
     return jsonify(name=name, size=size, sha256=sha256), 201

@@ -53,9 +53,7 @@ def nonce() -> Any:
 def nonces() -> Any:
     """How often each nonce with this prefix ran."""
     prefix = request.args.get("prefix", "")
-    rows = db.get().execute(
-        "SELECT nonce, runs FROM nonces WHERE substr(nonce, 1, ?) = ?", (len(prefix), prefix)
-    )
+    rows = db.get().execute("SELECT nonce, runs FROM nonces WHERE substr(nonce, 1, ?) = ?", (len(prefix), prefix))
     return jsonify({row["nonce"]: row["runs"] for row in rows})
 
 

@@ -13,6 +13,7 @@ import marshal
 import random
 import struct
 import sys
+from typing import Any
 
 
 def show(value: object) -> str:
@@ -40,7 +41,7 @@ def text(rng: random.Random) -> str:
     return "".join(chr(c) for c in codes if not 0xD800 <= c <= 0xDFFF)
 
 
-def make(rng: random.Random, depth: int) -> object:
+def make(rng: random.Random, depth: int) -> Any:
     kind = rng.randrange(5 if depth == 0 else 8)
     if kind == 0:
         return rng.choice([None, True, False])

@@ -1,0 +1,183 @@
+"""The process: how it starts, fails to start, answers commands and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Dict
+
+import pytest
+from gateway import Worker, environ
+
+HERE = Path(__file__).resolve().parent
+
+
+def start(tmp_path: Path, source: str, target: str = "shop:app", **settings: Any) -> Worker:
+    (tmp_path / "shop.py").write_text(source)
+    return Worker(target, tmp_path, **settings)
+
+
+def failed(tmp_path: Path, source: str, target: str = "shop:app", **settings: Any) -> tuple[Dict[str, Any], int]:
+    with start(tmp_path, source, target, ready=False, **settings) as worker:
+        return worker.event("failed"), worker.join()
+
+
+WSGI = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [repr({}).encode()]\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "text"),
+    [
+        ("import missing_package", "No module named 'missing_package'", 'shop.py", line 1'),
+        ("def f(:", "SyntaxError: invalid syntax", 'shop.py", line 1'),
+        ("1 / 0", "ZeroDivisionError: division by zero", "1 / 0"),
+        ("import sys\nsys.exit(0)", "SystemExit: 0", "sys.exit(0)"),
+        ("x = 1", "has no attribute 'app'", ""),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt", "shop.py"),
+    ],
+)
+def test_an_import_that_fails(tmp_path: Path, source: str, error: str, text: str) -> None:
+    event, code = failed(tmp_path, source)
+    assert event["stage"] == "import"
+    assert error in event["error"]
+    assert "\n" not in event["error"]
+    assert text in event["traceback"]
+    assert "pyspeed" not in event["traceback"]
+    assert "importlib" not in event["traceback"]
+    assert code == 4
+
+
+def test_a_factory_that_fails(tmp_path: Path) -> None:
+    event, code = failed(tmp_path, "def make(): raise ValueError('no database')", "shop:make()")
+    assert (event["stage"], event["error"], code) == ("import", "ValueError: no database", 4)
+    assert "in make" in event["traceback"]
+
+
+@pytest.mark.parametrize(
+    ("source", "settings", "error"),
+    [
+        ("app = 7", {}, "is a int, which is not callable"),
+        ("async def app(s, r, t): ...", {"interface": "wsgi"}, "use interface asgi"),
+        ("def app(): ...", {}, "looks like a factory"),
+    ],
+)
+def test_an_interface_that_does_not_fit(tmp_path: Path, source: str, settings: Dict[str, Any], error: str) -> None:
+    event, code = failed(tmp_path, source, **settings)
+    assert event["stage"] == "interface"
+    assert error in event["error"]
+    assert code == 3
+
+
+def test_a_long_traceback_arrives_whole(tmp_path: Path) -> None:
+    event, _ = failed(tmp_path, "raise ValueError('x' * 200000)")
+    assert len(event["traceback"]) > 200000
+
+
+def test_what_the_application_sees_of_its_process(tmp_path: Path) -> None:
+    source = (
+        "import os, sys, threading\n" + WSGI.format("state()") + "def state():\n"
+        "    import fcntl\n"
+        "    kept = [fd for fd in (3, 4, 6) if not fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC]\n"
+        "    return {'argv': sys.argv, 'path': sys.path[0], 'kept': kept, 'cwd': os.getcwd(),\n"
+        "            'main': threading.current_thread() is threading.main_thread(), 'stdin': sys.stdin.read()}\n"
+    )
+    with start(tmp_path, source, threads=1) as worker:
+        state = eval(worker.get("/").body)
+    assert state == {
+        "argv": ["shop:app"],
+        "path": str(tmp_path),
+        "kept": [],
+        "cwd": os.path.realpath(tmp_path),
+        "main": True,
+        "stdin": "",
+    }
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc/self/fd, as the gateway does here")
+def test_the_shim_runs_from_a_zip_in_a_descriptor(tmp_path: Path) -> None:
+    source = "import pyspeed, sys\n" + WSGI.format("(pyspeed.__file__, sys.path[-1])")
+    with start(tmp_path, source, shim="zip") as worker:
+        file, last = eval(worker.get("/").body)
+        assert file == "/proc/self/fd/6/pyspeed/__init__.py"
+        assert last == "/proc/self/fd/6"
+        assert worker.stop() == 0
+
+
+def test_the_end_of_the_control_socket_ends_the_worker_at_once() -> None:
+    with Worker("wsgi_apps:blocking", HERE, threads=1) as worker:
+        worker.request(environ("/wait", query="for ever"))
+        worker.wait_log("waiting for ever")
+        worker.control.shutdown(2)
+        assert worker.join() == 1
+
+
+def test_the_end_of_the_control_socket_ends_an_import(tmp_path: Path) -> None:
+    source = "import threading\nprint('importing')\nthreading.Event().wait()\n"
+    with start(tmp_path, source, ready=False) as worker:
+        worker.wait_log("importing")
+        worker.control.shutdown(2)
+        assert worker.join() == 1
+
+
+def test_stop_during_import(tmp_path: Path) -> None:
+    source = "import threading\nprint('importing')\nthreading.Event().wait()\n"
+    with start(tmp_path, source, ready=False) as worker:
+        worker.wait_log("importing")
+        assert worker.ask("ping", "pong", n=5)["n"] == 5
+        worker.ask("dump", "dumped")
+        assert "shop.py" in worker.log()
+        assert worker.stop() == 0
+
+
+def test_sigterm_is_a_graceful_stop_and_sigint_is_nothing() -> None:
+    with Worker("wsgi_apps:blocking", HERE) as worker:
+        running = worker.request(environ("/wait", query="g"))
+        worker.wait_log("waiting g")
+        os.kill(worker.pid, signal.SIGINT)
+        os.kill(worker.pid, signal.SIGTERM)
+        assert worker.get("/open", query="g").status == "200 OK"
+        assert worker.answer(running).body == b"g"
+        assert worker.join() == 0
+
+
+def test_exit_hooks_run_at_stop(tmp_path: Path) -> None:
+    with start(tmp_path, "import atexit\natexit.register(print, 'goodbye')\n" + WSGI) as worker:
+        assert worker.stop() == 0
+        assert "goodbye\n" in worker.log()
+
+
+def test_dump_shows_every_thread_while_the_application_is_stuck() -> None:
+    with Worker("wsgi_apps:blocking", HERE, threads=1) as worker:
+        worker.request(environ("/wait", query="stuck"))
+        worker.wait_log("waiting stuck")
+        worker.ask("dump", "dumped")
+        log = worker.log()
+        assert "in blocking" in log
+        assert "in _watch" in log
+
+
+def test_a_protocol_error_ends_the_worker_with_a_message() -> None:
+    with Worker("wsgi_apps:mixed", HERE) as worker:
+        worker.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        assert worker.join() == 1
+        assert "cannot read a record: version 72 instead of 1" in worker.log()
+
+
+def test_an_unknown_command_is_ignored() -> None:
+    with Worker("wsgi_apps:mixed", HERE) as worker:
+        worker.command({"cmd": "make coffee"})
+        worker.command({})
+        assert worker.ask("ping", "pong", n=1)["n"] == 1
+
+
+def test_a_start_by_hand_says_what_to_do() -> None:
+    import subprocess
+
+    from gateway import PYTHON, SHIM
+
+    for arguments, code in ((["worker"], 3), (["serve"], 2), ([], 2)):
+        done = subprocess.run([PYTHON, str(SHIM), *arguments], capture_output=True, text=True, close_fds=True)
+        assert done.returncode == code
+        assert "workers are started by pyspeed-gw" in done.stderr
