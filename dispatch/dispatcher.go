@@ -28,7 +28,9 @@ type Settings struct {
 	Budget   *exchange.Budget
 	// Now is the clock Exchange.Accepted was taken from.
 	Now func() time.Duration
-	Log *slog.Logger
+	// Loop drives the workers' connections; nil: goroutines.
+	Loop fcgi.Loop
+	Log  *slog.Logger
 	// Broken is called when a worker broke the protocol or its connection ended by itself; the
 	// supervisor ends the process and calls Lost. Must not block.
 	Broken func(id string, cause error)
@@ -65,6 +67,9 @@ type early struct{ ended, lost bool }
 
 // New makes a dispatcher without workers: requests queue until one is added.
 func New(s Settings) *Dispatcher {
+	if s.Loop == nil {
+		s.Loop = fcgi.Goroutines{}
+	}
 	return &Dispatcher{Settings: s, queue: newQueue(s.Queue), early: map[string]early{}}
 }
 
@@ -172,6 +177,10 @@ func (d *Dispatcher) fail(c *call, f Failure) {
 // Serve and Lost are called once each for every worker, and Drain at most once, in any order.
 func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
 	w := newWorker(d, cfg)
+	var err error
+	if w.mux, err = fcgi.NewMux(d.Loop, cfg.Conn, w); err != nil {
+		return fmt.Errorf("cannot start serving with worker %s: %w", cfg.ID, err)
+	}
 	d.asgi.Store(cfg.ASGI)
 	d.mu.Lock()
 	e := d.early[w.id]
@@ -180,6 +189,9 @@ func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
 	d.workers = append(d.workers, w)
 	d.mu.Unlock()
 
+	if e.lost {
+		w.mux.Expire(time.Second)
+	}
 	if err := w.mux.Open(handshake); err != nil {
 		d.eof(w, nil)
 		d.settle(w)
@@ -187,18 +199,14 @@ func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
 	}
 	var pump []*call
 	d.mu.Lock()
-	lost := w.lost
 	if !w.lost && !w.ended {
 		w.serving = true
 		pump = d.feed(d.Now(), nil)
 	}
 	d.mu.Unlock()
-	if lost {
-		w.mux.Expire(time.Second) // Open took back what Lost had set
-	}
 	startPumps(pump)
 
-	err := w.mux.Run(w)
+	err = w.mux.Run()
 
 	if d.eof(w, err) && d.Broken != nil {
 		cause := err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -41,9 +42,10 @@ type fakeWorker struct {
 	got    chan fcgi.Record // all but REQUEST's parts, with content of their own
 	joiner fcgi.Joiner
 
-	mu     sync.Mutex
-	served chan struct{} // closed when Serve has returned
-	err    error         // Serve's
+	reading sync.Mutex // held by pause
+	mu      sync.Mutex
+	served  chan struct{} // closed when Serve has returned
+	err     error         // Serve's
 }
 
 // startWorker makes d serve a fake worker and waits until it takes requests.
@@ -57,7 +59,7 @@ func startWorker(t testing.TB, d *Dispatcher, id string, cfg Worker) *fakeWorker
 		case <-w.served:
 			t.Fatalf("worker %s is not served: %v", id, w.err)
 		default:
-			time.Sleep(10 * time.Microsecond) // yields; nothing depends on how long
+			runtime.Gosched()
 		}
 	}
 	return w
@@ -96,6 +98,8 @@ func (w *fakeWorker) read() {
 	have := 0
 	for {
 		n, err := w.conn.Read(buf[have:])
+		w.reading.Lock()
+		w.reading.Unlock() //nolint:staticcheck // only waits for resume
 		if err != nil {
 			return
 		}
@@ -142,6 +146,12 @@ func (w *fakeWorker) write(b []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_, _ = w.conn.Write(b)
+}
+
+// pause makes the worker read nothing, after one read that may be under way, until resume.
+func (w *fakeWorker) pause() (resume func()) {
+	w.reading.Lock()
+	return w.reading.Unlock
 }
 
 // die ends the connection, as a killed process does.

@@ -56,7 +56,7 @@ type worker struct {
 
 func newWorker(d *Dispatcher, cfg Worker) *worker {
 	w := &worker{
-		d: d, id: cfg.ID, asgi: cfg.ASGI, mux: fcgi.NewMux(cfg.Conn), marks: cfg.Marks,
+		d: d, id: cfg.ID, asgi: cfg.ASGI, marks: cfg.Marks,
 		ids:   1, // 0 is FastCGI's management id
 		empty: make(chan struct{}),
 	}

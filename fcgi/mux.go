@@ -3,7 +3,6 @@ package fcgi
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -12,8 +11,7 @@ import (
 // Profile is the value of PYSPEED_PROFILE that this side speaks.
 const Profile = "1"
 
-// Sink takes what a worker sends. All methods are called by the goroutine in
-// [Mux.Run], in order.
+// Sink takes what a worker sends. One goroutine at a time calls it, in order; no method blocks.
 type Sink interface {
 	// Record takes one whole record; its content is valid during the call. An
 	// error ends the connection.
@@ -27,66 +25,67 @@ type Sink interface {
 //
 // Begin, End and Flush may be called from any goroutine and do not wait for the
 // worker: what it does not take at once stays in memory, bounded by the callers'
-// windows, and leaves from a goroutine that may wait. If callers waited, the reader of
+// windows, and leaves when the socket has room. If callers waited, the reader of
 // answers could wait for a worker that waits for its answers to be read.
 type Mux struct {
-	nc   net.Conn
-	try  *tryWriter // nil: only the writing goroutine writes
-	wake chan struct{}
-	done chan struct{}
-	in   []byte
-	have int
+	sink   Sink
+	link   Link
+	opened chan error    // what came of asking for the profile
+	closed chan struct{} // closed when nothing more is read
+
+	// Of whoever calls Feed and Closed.
+	open    bool
+	decoder Decoder
+	carry   []byte // the start of a record whose end has not come
+	err     error  // why Run ends; read after closed
 
 	mu         sync.Mutex
 	out, spare []byte
-	writing    bool
-	closed     bool
-	failed     bool // a write failed: what else is appended goes nowhere
+	rest       []byte // what is left of a write that the socket did not take whole
+	writing    bool   // someone writes, or waits for room
+	waiting    bool   // for room
+	waking     bool   // Link.Wake was asked
+	ended      bool   // what else is appended goes nowhere
+	eof        bool   // Closed was called
+	released   bool
 }
 
 // ErrEnded is in the error of [Mux.Run] when the connection broke; any other error means
 // that the worker did not keep to the protocol.
 var ErrEnded = errors.New("its connection ended")
 
-// readSize is the most one read brings, and room for a partial record.
-const readSize = 256 << 10
-
-// NewMux takes over nc. [Mux.Open] must come next.
-func NewMux(nc net.Conn) *Mux {
-	return &Mux{nc: nc, try: newTryWriter(nc), wake: make(chan struct{}, 1), done: make(chan struct{}), in: make([]byte, readSize)}
+// NewMux takes over nc, which loop drives; sink gets nothing before [Mux.Open] has
+// succeeded.
+func NewMux(loop Loop, nc net.Conn, sink Sink) (*Mux, error) {
+	m := &Mux{sink: sink, opened: make(chan error, 1), closed: make(chan struct{})}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	link, err := loop.Attach(nc, m)
+	m.link = link
+	return m, err
 }
 
-// Open asks for profile pyspeed/1 and waits at most timeout for it to be granted.
+// Open asks for profile pyspeed/1 and waits at most timeout for it to be granted. After an error
+// the connection is closed.
 func (m *Mux) Open(timeout time.Duration) error {
-	ask, err := AppendGetValues(nil, VarMaxConns, VarMaxReqs, VarMpxsConns, VarProfile)
+	out, err := AppendGetValues(m.Begin(), VarMaxConns, VarMaxReqs, VarMpxsConns, VarProfile)
+	m.End(out)
+	m.Flush(true)
+	t := time.NewTimer(timeout)
+	defer t.Stop()
+	if err == nil {
+		select {
+		case err = <-m.opened:
+		case <-m.closed:
+			err = fmt.Errorf("cannot read a worker's profile: %w", ErrEnded)
+		case <-t.C:
+			err = fmt.Errorf("cannot read a worker's profile: it did not answer within %s", timeout)
+		}
+	}
 	if err != nil {
-		return fmt.Errorf("cannot ask a worker for its profile: %w", err)
+		m.Close()
 	}
-	if err := m.nc.SetDeadline(time.Now().Add(timeout)); err != nil {
-		return fmt.Errorf("cannot ask a worker for its profile: %w", err)
-	}
-	if _, err := m.nc.Write(ask); err != nil {
-		return fmt.Errorf("cannot ask a worker for its profile: %w", err)
-	}
-	var d Decoder
-	for {
-		n, rec, ok, err := d.Next(m.in[:m.have])
-		if err != nil {
-			return err
-		}
-		if ok {
-			if err := granted(rec); err != nil {
-				return err
-			}
-			m.have = copy(m.in, m.in[n:m.have])
-			return m.nc.SetDeadline(time.Time{})
-		}
-		got, err := m.nc.Read(m.in[m.have:])
-		if err != nil {
-			return fmt.Errorf("cannot read a worker's profile: %w", err)
-		}
-		m.have += got
-	}
+	return err
 }
 
 func granted(rec Record) error {
@@ -105,53 +104,87 @@ func granted(rec Record) error {
 	return fmt.Errorf("cannot use a worker: it does not speak profile pyspeed/%s", Profile)
 }
 
-// Run reads records into sink until the connection ends, and returns why; nil
-// is the worker's orderly end of stream. It blocks.
-func (m *Mux) Run(sink Sink) error {
-	flushed := make(chan struct{})
-	go func() {
-		defer close(flushed)
-		m.flush()
-	}()
-	err := m.read(sink)
-	m.Close()
-	<-flushed
-	_ = m.nc.Close() // nothing more to lose: both directions have ended
-	return err
+// Run waits until the connection has ended, and returns why; nil is the worker's orderly
+// end of stream, or Close.
+func (m *Mux) Run() error {
+	<-m.closed
+	return m.err
 }
 
-func (m *Mux) read(sink Sink) error {
-	var d Decoder
+// Feed implements Handler.
+func (m *Mux) Feed(p []byte) {
+	if m.err != nil {
+		return
+	}
+	carried := len(m.carry) > 0
+	if carried {
+		m.carry = append(m.carry, p...)
+		p = m.carry
+	}
+	at := 0
 	for {
-		at := 0
-		for {
-			n, rec, ok, err := d.Next(m.in[at:m.have])
-			if err != nil {
-				return err
-			}
-			if !ok {
-				break
-			}
-			at += n
-			if err := sink.Record(rec); err != nil {
-				return err
+		n, rec, ok, err := m.decoder.Next(p[at:])
+		if err == nil && !ok {
+			break
+		}
+		at += n
+		switch {
+		case err != nil:
+		case m.open:
+			err = m.sink.Record(rec)
+		default:
+			err = granted(rec)
+			m.open = err == nil
+			if err == nil {
+				m.opened <- nil
 			}
 		}
-		if at > 0 {
-			m.have = copy(m.in, m.in[at:m.have])
-			sink.Read()
-		}
-		n, err := m.nc.Read(m.in[m.have:])
-		m.have += n
 		if err != nil {
-			switch {
-			case m.isClosed(), errors.Is(err, io.EOF) && m.have == 0:
-				return nil
-			case errors.Is(err, io.EOF):
-				return fmt.Errorf("cannot go on with a worker: %w in the middle of a record", ErrEnded)
-			}
-			return fmt.Errorf("cannot go on with a worker: %w: %w", ErrEnded, err)
+			m.err = err
+			m.carry = nil
+			m.Close()
+			return
 		}
+	}
+	switch {
+	case carried:
+		m.carry = m.carry[:copy(m.carry, p[at:])]
+	case at < len(p):
+		m.carry = append(m.carry, p[at:]...)
+	}
+	if at > 0 {
+		m.sink.Read()
+	}
+}
+
+// Closed implements Handler.
+func (m *Mux) Closed(err error) {
+	switch {
+	case m.err != nil:
+	case err != nil:
+		m.err = fmt.Errorf("cannot go on with a worker: %w: %w", ErrEnded, err)
+	case len(m.carry) > 0 && !m.wasClosed():
+		m.err = fmt.Errorf("cannot go on with a worker: %w in the middle of a record", ErrEnded)
+	}
+	if !m.open {
+		m.opened <- fmt.Errorf("cannot read a worker's profile: %w", errors.Join(m.err, ErrEnded))
+	}
+	close(m.closed)
+	m.mu.Lock()
+	m.ended, m.eof = true, true
+	if m.waiting {
+		m.waiting, m.writing = false, false
+	}
+	m.release()
+	m.mu.Unlock()
+}
+
+// release frees the link when it is of no more use. With mu held.
+func (m *Mux) release() {
+	if m.eof && !m.writing && !m.released {
+		m.released = true
+		m.out, m.spare, m.rest = nil, nil, nil
+		m.link.Release()
 	}
 }
 
@@ -167,121 +200,106 @@ func (m *Mux) End(out []byte) {
 	m.mu.Unlock()
 }
 
-// directWrite is how much is tried by the caller itself: more is a batch, which is worth a
-// wake-up.
-const directWrite = 32 << 10
-
 // Flush sends what was appended. idle says that the worker has nothing to do, so that the
-// caller should try at once; else, and for what the socket does not take at once, the records
-// leave from the writing goroutine, together with what others append meanwhile.
+// caller should write at once; else the records leave when the loop has handled what it has in hand,
+// together with what is appended meanwhile.
 func (m *Mux) Flush(idle bool) {
 	m.mu.Lock()
-	out := m.out
-	if m.closed || m.failed {
-		m.out = out[:0]
+	if m.ended {
+		m.out = m.out[:0]
 	}
-	if m.writing || len(m.out) == 0 {
-		m.mu.Unlock()
-		return
-	}
-	m.writing = true
-	if !idle || len(out) > directWrite || m.try == nil {
-		m.mu.Unlock()
-		m.wake <- struct{}{} // never blocks: writing was false
-		return
-	}
-	m.out, m.spare = m.spare[:0], nil
-	m.mu.Unlock()
-	n, err := m.try.write(out)
-	m.mu.Lock()
-	if rest := out[n:]; len(rest) > 0 && err == nil {
-		later := m.out
-		m.out, m.spare = append(rest, later...), later[:0]
-	} else {
-		m.spare = out[:0]
-	}
-	more := len(m.out) > 0 && err == nil
-	m.writing = more
-	m.mu.Unlock()
 	switch {
-	case err != nil:
-		m.fail()
-	case more:
-		m.wake <- struct{}{}
+	case m.writing || len(m.out) == 0:
+	case idle:
+		m.drain()
+	case !m.waking:
+		m.waking = true
+		m.link.Wake() // with mu held, so that Release cannot come first
 	}
+	m.mu.Unlock()
 }
 
 // keep is the largest buffer kept for the next batch.
 const keep = 1 << 20
 
-// flush writes what Flush left, everything that gathered meanwhile in one write.
-func (m *Mux) flush() {
-	for {
-		select {
-		case <-m.wake:
-		case <-m.done:
-			return
-		}
-		for {
-			m.mu.Lock()
-			out := m.out
-			if len(out) == 0 || m.closed {
-				m.writing = false
-				m.mu.Unlock()
-				break
-			}
+// drain writes all there is, as far as the socket takes it. With mu held, which is given up during
+// each write.
+func (m *Mux) drain() {
+	m.writing = true
+	for (len(m.rest) > 0 || len(m.out) > 0) && !m.ended {
+		p := m.rest
+		if len(p) == 0 {
+			p = m.out
 			m.out, m.spare = m.spare[:0], nil
-			m.mu.Unlock()
-			_, err := m.nc.Write(out)
-			m.mu.Lock()
-			if cap(out) <= keep {
-				m.spare = out[:0]
-			}
-			m.mu.Unlock()
-			if err != nil {
-				m.fail()
-				return
+		}
+		m.mu.Unlock()
+		n, err := m.link.Write(p)
+		m.mu.Lock()
+		switch {
+		case err != nil:
+			// The reader takes what the worker still sent; one that closed only its reading
+			// half must not keep it waiting.
+			m.ended = true
+			m.link.Expire(time.Second)
+		case n < len(p):
+			m.rest = p[n:]
+			m.waiting = true
+			m.link.WaitWritable()
+			return // still writing
+		default:
+			m.rest = nil
+			if cap(p) <= keep && m.spare == nil {
+				m.spare = p[:0]
 			}
 		}
 	}
+	m.writing = false
+	m.release()
 }
 
-// fail ends the writing after an error. The reader takes what the worker still sent; a
-// worker that closed only its reading half must not keep it waiting.
-func (m *Mux) fail() {
+// Wake implements Handler.
+func (m *Mux) Wake() {
 	m.mu.Lock()
-	m.failed = true
-	m.out = m.out[:0]
-	closed := m.closed
-	m.mu.Unlock()
-	if !closed {
-		m.Expire(time.Second)
+	m.waking = false
+	if !m.writing {
+		m.drain()
 	}
+	m.mu.Unlock()
+}
+
+// Writable implements Handler.
+func (m *Mux) Writable() {
+	m.mu.Lock()
+	if m.waiting {
+		m.waiting = false
+		m.drain()
+	}
+	m.mu.Unlock()
 }
 
 // Close ends the connection; Run returns. What was not written is lost.
 func (m *Mux) Close() {
 	m.mu.Lock()
-	if m.closed {
-		m.mu.Unlock()
-		return
+	m.ended = true
+	if !m.released {
+		m.link.Close()
 	}
-	m.closed = true
 	m.mu.Unlock()
-	close(m.done)
-	_ = m.nc.SetDeadline(time.Unix(1, 0)) // wakes a read or write under way
 }
 
-// Expire gives the reader that long to find the end of a dead worker's stream, which children of
-// the worker may keep open.
-func (m *Mux) Expire(after time.Duration) {
-	_ = m.nc.SetReadDeadline(time.Now().Add(after)) // fails only when closed
-}
-
-func (m *Mux) isClosed() bool {
+func (m *Mux) wasClosed() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.closed
+	return m.ended
+}
+
+// Expire ends reading for a worker that is dead.
+func (m *Mux) Expire(after time.Duration) {
+	m.mu.Lock()
+	if !m.released {
+		m.link.Expire(after)
+	}
+	m.mu.Unlock()
 }
 
 // CloseRecord completes the record begun with [AppendHeader] at b[start]: it sets the content

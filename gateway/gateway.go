@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"pyspeed/dispatch"
+	"pyspeed/fcgi"
 	"pyspeed/gateway/connedge"
 	"pyspeed/gateway/exchange"
 	"pyspeed/gateway/http1"
@@ -41,6 +42,7 @@ type Gateway struct {
 	budget     *exchange.Budget
 	metrics    *metrics.Metrics
 	access     *accesslog.Log // nil: off
+	loop       fcgi.Loop
 	dispatcher *dispatch.Dispatcher
 	supervisor *supervisor.Supervisor
 	stopping   atomic.Bool
@@ -64,7 +66,12 @@ func New(cfg *config.Config, python string, env []string, archive []byte, versio
 	}
 	p := &pool{log: log, workers: map[string]*pooled{}}
 	name, port := serverName(cfg.Server.Bind)
+	var err error
+	if g.loop, err = newLoop(cfg.Server.Edge); err != nil {
+		return nil, err
+	}
 	g.dispatcher = dispatch.New(dispatch.Settings{
+		Loop:  g.loop,
 		Queue: cfg.Workers.Queue, QueueTimeout: cfg.Workers.QueueTimeout, InFlight: cfg.Workers.InFlight,
 		Encoder: dispatch.Encoder{ServerName: name, ServerPort: port, RootPath: cfg.App.RootPath},
 		Budget:  g.budget, Now: g.clock.Now, Log: log, Broken: p.broken,
@@ -239,7 +246,7 @@ func (g *Gateway) edges(listeners []net.Listener) ([]edge, error) {
 	}
 	edges := make([]edge, 0, len(listeners))
 	for _, ln := range listeners {
-		if g.cfg.Server.Edge == "conn" || !netpollHere && g.cfg.Server.Edge == "auto" {
+		if !useNetpoll(g.cfg.Server.Edge) {
 			edges = append(edges, connedge.New(ln, cfg, g.registry, g.log))
 			continue
 		}

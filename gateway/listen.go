@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -115,6 +114,3 @@ func url(ln net.Listener) string {
 	}
 	return "http://" + ln.Addr().String()
 }
-
-// netpollHere is whether netpolledge is built for this system.
-const netpollHere = runtime.GOOS == "linux"

@@ -26,7 +26,7 @@ class Refuse:
     row: int
     what: str
     raw: bytes
-    statuses: tuple[int, ...] = (400,)
+    status: int = 400
     # Whether SMUGGLED follows; not where the server rightly waits for more.
     followed: bool = True
 
@@ -85,11 +85,11 @@ def framing() -> Iterator[Refuse]:
         b"9223372036854775808",
         b"1" * 40,
     ):
-        yield Refuse(
-            3, f"CL {value.decode('latin-1')[:24]!r}", post(b"Content-Length: " + value + b"\r\n", b"hello"), (400, 413)
-        )
-    for value in (b"xchunked", b"chunked, gzip", b"identity", b"gzip", b"gzip, chunked", b"chunked, identity"):
-        yield Refuse(5, f"TE {value.decode()!r}", post(b"Transfer-Encoding: " + value + b"\r\n", FIVE), (400, 501))
+        yield Refuse(3, f"CL {value.decode('latin-1')[:24]!r}", post(b"Content-Length: " + value + b"\r\n", b"hello"))
+    for value in (b"xchunked", b"gzip"):
+        yield Refuse(5, f"TE {value.decode()!r}", post(b"Transfer-Encoding: " + value + b"\r\n", FIVE), 501)
+    for value in (b"chunked, gzip", b"identity", b"gzip, chunked", b"chunked, identity"):
+        yield Refuse(5, f"TE {value.decode()!r}", post(b"Transfer-Encoding: " + value + b"\r\n", FIVE))
     for value in (
         b"\x0bchunked",
         b"chunked\x00",
@@ -100,9 +100,9 @@ def framing() -> Iterator[Refuse]:
         b"chunked, chunked",
         b'"chunked"',
     ):
-        yield Refuse(6, f"TE {value.decode()!r}", post(b"Transfer-Encoding: " + value + b"\r\n", FIVE), (400, 501))
+        yield Refuse(6, f"TE {value.decode()!r}", post(b"Transfer-Encoding: " + value + b"\r\n", FIVE))
     yield Refuse(6, "two TE lines", post(te + te, FIVE))
-    yield Refuse(6, "two TE lines, identity first", post(b"Transfer-Encoding: identity\r\n" + te, FIVE), (400, 501))
+    yield Refuse(6, "two TE lines, identity first", post(b"Transfer-Encoding: identity\r\n" + te, FIVE))
     yield Refuse(6, "TE with white space before the colon", post(b"Transfer-Encoding : chunked\r\n", FIVE))
     yield Refuse(7, "TE in HTTP/1.0", post(te, FIVE).replace(b"HTTP/1.1", b"HTTP/1.0"))
     yield Refuse(
@@ -123,8 +123,7 @@ def framing() -> Iterator[Refuse]:
         b"fffffffffffffffff",
         b"8000000000000000",
     ):
-        status = (400, 413)
-        yield Refuse(8, f"chunk size {size.decode()!r}", chunks(size + b"\r\nhello\r\n0\r\n\r\n"), status)
+        yield Refuse(8, f"chunk size {size.decode()!r}", chunks(size + b"\r\nhello\r\n0\r\n\r\n"))
     yield Refuse(9, "chunk size ends in LF", chunks(b"5\nhello\r\n0\r\n\r\n"))
     yield Refuse(9, "chunk size ends in CR", chunks(b"5\rhello\r\n0\r\n\r\n"))
     yield Refuse(9, "chunk data ends in LF", chunks(b"5\r\nhello\n0\r\n\r\n"))
@@ -142,9 +141,7 @@ def framing() -> Iterator[Refuse]:
     for name, bad in (("NUL", b"\x00"), ("CTL", b"\x01"), ("bare CR", b"\r"), ("LF", b"\n"), ("DEL", b"\x7f")):
         yield Refuse(10, f"chunk extension with {name}", chunks(b"5;a=b" + bad + b"c\r\nhello\r\n0\r\n\r\n"))
     yield Refuse(10, "bare semicolon", chunks(b"5;\r\nhello\r\n0\r\n\r\n"))
-    yield Refuse(
-        11, "trailers over the limit", chunks(b"5\r\nhello\r\n0\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"), (400, 431)
-    )
+    yield Refuse(11, "trailers over the limit", chunks(b"5\r\nhello\r\n0\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"), 431)
     yield Refuse(11, "trailer without colon", chunks(b"5\r\nhello\r\n0\r\nnonsense\r\n\r\n"))
 
 
@@ -213,9 +210,7 @@ def lines() -> Iterator[Refuse]:
     yield Refuse(
         18, "absolute-form of another scheme", b"GET ftp://shop.test" + nonce + b" HTTP/1.1\r\n" + HOST + b"\r\n"
     )
-    yield Refuse(
-        19, "CONNECT", b"CONNECT shop.test:80 HTTP/1.1\r\n" + HOST + b"X-Nonce: {nonce}\r\n\r\n", (400, 405, 501)
-    )
+    yield Refuse(19, "CONNECT", b"CONNECT shop.test:80 HTTP/1.1\r\n" + HOST + b"X-Nonce: {nonce}\r\n\r\n", 501)
     yield Refuse(19, "authority-form with GET", b"GET shop.test:80 HTTP/1.1\r\n" + HOST + b"X-Nonce: {nonce}\r\n\r\n")
     yield Refuse(20, "GET *", target(b"*"))
     for name, path in (
@@ -251,32 +246,30 @@ def lines() -> Iterator[Refuse]:
         b"HTTP/0.9",
         b"HTTP /1.1",
     ):
-        yield Refuse(25, f"version {version.decode()}", get(b"", b"GET /nonce?nonce={nonce} " + version), (400, 505))
-    yield Refuse(25, "version HTTP/2.0", get(b"", b"GET /nonce?nonce={nonce} HTTP/2.0"), (505,))
-    yield Refuse(25, "version HTTP/9.9", get(b"", b"GET /nonce?nonce={nonce} HTTP/9.9"), (505,))
-    yield Refuse(25, "HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400, 505))
+        yield Refuse(25, f"version {version.decode()}", get(b"", b"GET /nonce?nonce={nonce} " + version))
+    yield Refuse(25, "version HTTP/2.0", get(b"", b"GET /nonce?nonce={nonce} HTTP/2.0"), 505)
+    yield Refuse(25, "version HTTP/9.9", get(b"", b"GET /nonce?nonce={nonce} HTTP/9.9"), 505)
+    yield Refuse(25, "HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505)
     yield Refuse(26, "many empty lines", b"\r\n" * 50 + get(b""))
     yield Refuse(26, "empty LF line", b"\n" + get(b""))
     yield Refuse(27, "method with a comma", get(b"", b"GE,T /nonce?nonce={nonce} HTTP/1.1"))
     yield Refuse(27, "method with NUL", get(b"", b"GE\x00T /nonce?nonce={nonce} HTTP/1.1"))
     yield Refuse(27, "method with 8-bit", get(b"", b"G\xc9T /nonce?nonce={nonce} HTTP/1.1"))
-    yield Refuse(27, "method of 100 bytes", get(b"", b"G" * 100 + b" /nonce?nonce={nonce} HTTP/1.1"), (400, 501))
-    yield Refuse(28, "request line over 8 KiB", target(b"/nonce?" + b"q" * 9000), (414,))
-    yield Refuse(28, "URL of 100 KB", target(b"/nonce?" + b"q" * 100_000), (414,))
-    yield Refuse(28, "request line without end", b"GET /" + b"q" * 100_000, (414,), followed=False)
-    yield Refuse(29, "field of 70 KiB", get(b"X-A: " + b"v" * 70_000 + b"\r\n"), (431,))
+    yield Refuse(27, "method of 100 bytes", get(b"", b"G" * 100 + b" /nonce?nonce={nonce} HTTP/1.1"), 501)
+    yield Refuse(28, "request line over 8 KiB", target(b"/nonce?" + b"q" * 9000), 414)
+    yield Refuse(28, "URL of 100 KB", target(b"/nonce?" + b"q" * 100_000), 414)
+    yield Refuse(28, "request line without end", b"GET /" + b"q" * 100_000, 414, followed=False)
+    yield Refuse(29, "field of 70 KiB", get(b"X-A: " + b"v" * 70_000 + b"\r\n"), 431)
     yield Refuse(
-        29, "fields of 70 KiB in all", get(b"".join(b"X-%d: %s\r\n" % (n, b"v" * 1000) for n in range(70))), (431,)
+        29, "fields of 70 KiB in all", get(b"".join(b"X-%d: %s\r\n" % (n, b"v" * 1000) for n in range(70))), 431
     )
-    yield Refuse(29, "101 fields", get(b"X-A: b\r\n" * 101), (431,))
-    yield Refuse(
-        29, "field without end", b"GET / HTTP/1.1\r\n" + HOST + b"X-A: " + b"v" * 100_000, (431,), followed=False
-    )
-    yield Refuse(29, "name without end", b"GET / HTTP/1.1\r\n" + HOST + b"x" * 100_000, (400, 431), followed=False)
-    yield Refuse(31, "CL over the limit", post(b"Content-Length: %d\r\n" % (BODY_LIMIT + 1)), (413,))
-    yield Refuse(31, "CL far over the limit", post(b"Content-Length: 1000000000000000000\r\n"), (413,))
+    yield Refuse(29, "101 fields", get(b"X-A: b\r\n" * 101), 431)
+    yield Refuse(29, "field without end", b"GET / HTTP/1.1\r\n" + HOST + b"X-A: " + b"v" * 100_000, 431, followed=False)
+    yield Refuse(29, "name without end", b"GET / HTTP/1.1\r\n" + HOST + b"x" * 100_000, 431, followed=False)
+    yield Refuse(31, "CL over the limit", post(b"Content-Length: %d\r\n" % (BODY_LIMIT + 1)), 413)
+    yield Refuse(31, "CL far over the limit", post(b"Content-Length: 1000000000000000000\r\n"), 413)
     block = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-    yield Refuse(31, "chunks over the limit", chunks(block * (BODY_LIMIT // 0x10000 + 1) + b"0\r\n\r\n"), (413,))
+    yield Refuse(31, "chunks over the limit", chunks(block * (BODY_LIMIT // 0x10000 + 1) + b"0\r\n\r\n"), 413)
 
 
 REFUSED = [*framing(), *fields(), *lines()]
@@ -311,7 +304,7 @@ ACCEPTED = [
         4,
         "CL with leading zeros",
         b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 005\r\n\r\nhello",
-        lambda status, answer: status == 400 or (status == 200 and answer == b"hello"),
+        echoes(b"hello"),
         "POST",
     ),
     Accept(

@@ -16,7 +16,7 @@ var ErrBodyCut = errors.New("request body was cut off")
 // stays in memory up to the limit given to NewBody and goes to an unlinked
 // temporary file beyond it, so a slow application costs disk, not memory.
 //
-// Threading: the edge calls Append, Finish and Fail; the responder Next, Notify
+// Threading: the edge calls Append, Stage, Wake, Finish and Fail; the responder Next, Notify
 // and Close. Append writes to a file when the memory is used up and can
 // block as long as the disk does.
 type Body struct {
@@ -41,31 +41,43 @@ func NewBody(limit int, dir string) *Body {
 	return &Body{limit: limit, dir: dir}
 }
 
-// Append takes over a copy of p. An error means that the spill file failed;
-// the body is then failed too.
+// Append takes over a copy of p and tells the reader. An error means that the
+// spill file failed; the body is then failed too.
 func (b *Body) Append(p []byte) error {
+	err := b.Stage(p)
+	b.Wake()
+	return err
+}
+
+// Stage is Append without telling the reader, for bytes that come in many small
+// parts at once; Wake, Finish or Fail must follow.
+func (b *Body) Stage(p []byte) error {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.received += int64(len(p))
-	var err error
 	switch {
 	case b.closed || b.err != nil || len(p) == 0:
 	case b.writeAt == b.readAt && len(b.mem)-b.off+len(p) <= b.limit:
-		if b.off > 0 && len(b.mem)+len(p) > cap(b.mem) {
+		if rest := len(b.mem) - b.off; b.off >= rest && len(b.mem)+len(p) > cap(b.mem) {
 			b.mem = b.mem[:copy(b.mem, b.mem[b.off:])]
 			b.off = 0
 		}
 		b.mem = append(b.mem, p...)
 	default:
-		if err = b.spill(p); err != nil {
-			b.err = err
-		}
+		b.err = b.spill(p)
+		return b.err
 	}
+	return nil
+}
+
+// Wake tells the reader that there is something to take.
+func (b *Body) Wake() {
+	b.mu.Lock()
 	notify := b.notify
 	b.mu.Unlock()
 	if notify != nil {
 		notify()
 	}
-	return err
 }
 
 func (b *Body) spill(p []byte) error {
@@ -91,11 +103,8 @@ func (b *Body) spill(p []byte) error {
 func (b *Body) Finish() {
 	b.mu.Lock()
 	b.done = true
-	notify := b.notify
 	b.mu.Unlock()
-	if notify != nil {
-		notify()
-	}
+	b.Wake()
 }
 
 // Fail says that no more bytes will come, and why.
@@ -104,11 +113,8 @@ func (b *Body) Fail(err error) {
 	if b.err == nil && !b.done {
 		b.err = err
 	}
-	notify := b.notify
 	b.mu.Unlock()
-	if notify != nil {
-		notify()
-	}
+	b.Wake()
 }
 
 // Notify sets the function that is called, on the edge's goroutine, after bytes
@@ -151,6 +157,13 @@ func (b *Body) Next(dst []byte, most int) (out []byte, end bool, err error) {
 		}
 	}
 	return dst, b.done && b.off == len(b.mem) && b.readAt == b.writeAt, nil
+}
+
+// Spilled is whether any of it went to disk.
+func (b *Body) Spilled() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.file != nil
 }
 
 // Received is how many bytes arrived so far.

@@ -28,41 +28,46 @@ type answer struct {
 	framing   Framing
 	left      int64 // body bytes that the Content-Length still allows
 	bodyBytes int64
-	close     bool // this answer said Connection: close
-	cut       bool // the answer is not complete: end the connection, not the framing
+	gathered  int64 // body bytes that the owner was not told of
+	handed    bool  // some of the final answer may be with the client
+	complete  bool  // the responder ended it, and its framing is whole
+	close     bool  // no request can follow
+	cut       bool  // it is not complete: end the connection, not the framing
 
-	bodyFlushed atomic.Int64 // body bytes handed to the owner
-	bodyOpen    atomic.Bool  // the request's body has not arrived whole
-	spilling    atomic.Bool
-	closing     atomic.Bool // no request after this one
-	dead        atomic.Bool // the client is gone
+	bodyOpen  atomic.Bool // the request's body has not arrived whole
+	expecting atomic.Bool // and the client waits for 100 before it sends it
+	spilling  atomic.Bool
+	closing   atomic.Bool // no request after this one
+	dead      atomic.Bool // the client is gone
 
-	handMu sync.Mutex
-	hand   []byte // flushed while another goroutine was owner
+	handMu   sync.Mutex
+	hand     []byte // flushed while another goroutine was owner
+	handBody int64  // what of gathered belongs to it
 }
 
 // begin makes the answer ready for a request. Called by the owner.
 func (r *answer) begin(req *exchange.Request) {
 	r.minor, r.keepAlive, r.expects = req.Minor, req.KeepAlive, req.ContentLength
 	r.head = string(req.Method) == "HEAD"
-	r.status, r.headSent, r.left, r.bodyBytes = 0, false, -1, 0
-	r.close, r.cut = false, false
+	r.status, r.headSent, r.left, r.bodyBytes, r.gathered = 0, false, -1, 0, 0
+	r.handed, r.complete, r.close, r.cut = false, false, false, false
 	r.framing = FramingNone
-	r.bodyFlushed.Store(0)
 }
-
-// mustClose is whether no request can follow this answer. Called by the owner
-// after the answer ended.
-func (r *answer) mustClose() bool { return r.close || r.closing.Load() }
 
 // reuse decides, before the head is written, whether the connection persists
 // (RFC 9112 §9.3): not when more of the request's body is on its way than
 // is worth reading.
 func (r *answer) reuse() bool {
-	if !r.keepAlive || r.closing.Load() {
+	switch {
+	case !r.keepAlive || r.closing.Load():
 		return false
-	}
-	if r.bodyOpen.Load() && r.expects > maxDrain {
+	case !r.bodyOpen.Load():
+		return true
+	case r.expecting.Load():
+		// RFC 9110 §10.1.1: without a 100 the client may send the body or not; what
+		// comes next cannot be told from it.
+		return false
+	case r.expects > maxDrain:
 		body := r.s.x.Body
 		return body == nil || r.expects-body.Received() <= maxDrain
 	}
@@ -119,11 +124,11 @@ func (r *answer) Body(p []byte) {
 	if len(p) == 0 || !r.headSent {
 		return
 	}
-	n := len(p)
-	r.bodyBytes += int64(n)
+	r.bodyBytes += int64(len(p))
+	r.gathered += int64(len(p))
 	switch {
 	case r.framing == FramingNone || r.dead.Load():
-		p = nil
+		return
 	case r.framing == FramingLength:
 		// Never more than was announced: the rest would be read as the next answer (RFC 9112 §6.3).
 		if int64(len(p)) > r.left {
@@ -132,7 +137,6 @@ func (r *answer) Body(p []byte) {
 		r.left -= int64(len(p))
 	}
 	if len(p) == 0 {
-		r.bodyFlushed.Add(int64(n))
 		return
 	}
 	if r.out == nil {
@@ -142,13 +146,10 @@ func (r *answer) Body(p []byte) {
 		r.out = AppendChunkSize(r.out, len(p))
 	}
 	if len(p) >= directWrite && r.s.state.CompareAndSwap(0, owned) {
-		r.bodyFlushed.Add(int64(n))
-		r.s.write(r.out, p)
-		r.out = r.out[:0]
+		r.handOver(p)
 		if r.framing == FramingChunked {
 			r.out = append(r.out, "\r\n"...)
 		}
-		r.s.credit()
 		r.s.release()
 		return
 	}
@@ -156,22 +157,35 @@ func (r *answer) Body(p []byte) {
 	if r.framing == FramingChunked {
 		r.out = append(r.out, "\r\n"...)
 	}
-	r.bodyFlushed.Add(int64(n))
+}
+
+// handOver writes what was gathered, and p. Called by the owner.
+func (r *answer) handOver(p []byte) {
+	s := r.s
+	r.handed = r.headSent
+	s.bodyOut += r.gathered
+	r.gathered = 0
+	s.write(r.out, p)
+	r.out = r.out[:0]
+	s.credit()
 }
 
 func (r *answer) Flush() {
+	if len(r.out) == 0 && r.gathered == 0 {
+		return
+	}
 	s := r.s
 	if s.state.CompareAndSwap(0, owned) {
-		s.write(r.out, nil)
-		r.out = r.out[:0]
-		s.credit()
+		r.handOver(nil)
 		s.release()
 		return
 	}
+	r.handed = r.headSent
 	r.handMu.Lock()
 	r.hand = append(r.hand, r.out...)
+	r.handBody += r.gathered
 	r.handMu.Unlock()
-	r.out = r.out[:0]
+	r.out, r.gathered = r.out[:0], 0
 	s.post(evFlush)
 }
 
@@ -179,21 +193,28 @@ func (r *answer) End() {
 	switch {
 	case !r.headSent:
 		r.plain(http.StatusInternalServerError, "the application sent no answer")
-	case r.framing == FramingChunked:
-		r.out = AppendLastChunk(r.out)
 	case r.framing == FramingLength && r.left > 0:
 		// Shorter than announced: only the end of the connection tells the client.
 		r.cut = true
-	case r.framing == FramingClose:
-		r.close = true
+	default:
+		if r.framing == FramingChunked {
+			r.out = AppendLastChunk(r.out)
+		}
+		r.complete = true
 	}
 	r.s.post(evEnd)
 }
 
 func (r *answer) Abort(status int, reason string) {
-	if r.headSent {
+	if r.headSent && !r.handed {
+		// The client has seen none of it: it can still get an answer that is whole.
+		r.out = r.out[:0]
+		r.headSent, r.status, r.bodyBytes = false, 0, 0
+		r.framing, r.close = FramingNone, false
+	}
+	if r.headSent || status == 0 {
 		r.cut = true
-	} else if status != 0 {
+	} else {
 		r.plain(status, reason)
 	}
 	r.s.post(evEnd)

@@ -22,7 +22,9 @@ func (s *Session) refuse(err *Error) {
 		s.readBy = 0
 		s.off = len(s.buf)
 		s.x.Body.Fail(errors.New(err.Reason))
-		s.x.Source.Cancelled()
+		if s.x.Source != nil {
+			s.x.Source.Cancelled()
+		}
 	case s.phase == phaseBody && s.x.Body == nil:
 		// Its request was answered: one more would be taken for the next one's.
 		s.linger()
@@ -187,9 +189,15 @@ func (s *Session) timeout() {
 		s.close()
 		return
 	case s.readBy == 0 || s.readBy > now:
-	case s.phase == phaseLinger, s.phase == phaseHead && !s.started:
+	case s.phase == phaseLinger:
 		s.close()
 		return
+	case s.phase == phaseHead && !s.started:
+		if s.tr.CloseWrite() {
+			s.close()
+			return
+		}
+		s.linger() // the last answer is on its way
 	case s.phase == phaseHead:
 		// What was parsed of it may point to bytes that were moved since.
 		s.x.Request = exchange.Request{Fields: s.x.Request.Fields[:0], TLS: s.x.Request.TLS}

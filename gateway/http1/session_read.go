@@ -149,7 +149,9 @@ func (s *Session) readBody(p []byte) (consumed int, done bool) {
 		return 0, false
 	}
 	body := s.x.Body
-	s.respond.expecting.Store(false)
+	if s.respond.expecting.Load() {
+		s.respond.expecting.Store(false)
+	}
 	for consumed < len(p) && !done {
 		n, data, end, err := s.decode(p[consumed:])
 		if err == nil && body == nil {

@@ -62,8 +62,8 @@ func (s *Session) writePending() {
 		return
 	}
 	if s.pendingAt == len(s.pending) {
-		if s.phase == phaseLinger && s.writeBy != 0 {
-			s.linger()
+		if s.phase == phaseLinger && s.readBy == 0 {
+			s.linger() // FIN was still to come
 		}
 		return
 	}

@@ -23,22 +23,24 @@ type conn struct {
 	closed  bool
 }
 
-// Write sends without blocking. The raw system call leaves the scheduler alone: the
-// descriptor never blocks.
-func (c *conn) Write(a, b []byte) (int, error) {
+func (c *conn) Write(a, b []byte) (int, error) { return writeSome(c.fd, a, b) }
+
+// writeSome sends a then b without blocking. The raw system call leaves the scheduler
+// alone: the descriptor never blocks.
+func writeSome(fd int, a, b []byte) (int, error) {
 	var n uintptr
 	var errno syscall.Errno
 	for {
 		switch {
 		case len(b) == 0:
-			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(len(a)))
+			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(a))), uintptr(len(a)))
 		case len(a) == 0:
-			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 		default:
 			iov := [2]syscall.Iovec{{Base: unsafe.SliceData(a)}, {Base: unsafe.SliceData(b)}}
 			iov[0].SetLen(len(a))
 			iov[1].SetLen(len(b))
-			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(c.fd), uintptr(unsafe.Pointer(&iov)), 2)
+			n, _, errno = syscall.RawSyscall(syscall.SYS_WRITEV, uintptr(fd), uintptr(unsafe.Pointer(&iov)), 2)
 		}
 		switch errno {
 		case 0:
@@ -54,7 +56,7 @@ func (c *conn) Write(a, b []byte) (int, error) {
 
 func (c *conn) WaitWritable() {
 	c.watched = true
-	c.writer.watch(c)
+	c.writer.watch(c.fd, c.session)
 }
 
 // Spilling makes the kernel take less of this body ahead of us: netpoll reads
@@ -63,7 +65,10 @@ func (c *conn) Spilling() {
 	_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 128<<10)
 }
 
-func (c *conn) CloseWrite() { _ = unix.Shutdown(c.fd, unix.SHUT_WR) }
+func (c *conn) CloseWrite() bool {
+	_ = unix.Shutdown(c.fd, unix.SHUT_WR) // the client may be gone, which the poller tells
+	return true
+}
 
 func (c *conn) Close() {
 	if c.closed {
@@ -71,7 +76,7 @@ func (c *conn) Close() {
 	}
 	c.closed = true
 	if c.watched {
-		c.writer.forget(c)
+		c.writer.forget(c.fd)
 	}
 	// Errors: the client may be gone already, which is what we want.
 	_ = unix.Shutdown(c.fd, unix.SHUT_RDWR)

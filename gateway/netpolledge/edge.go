@@ -25,7 +25,11 @@ type Edge struct {
 	loop     netpoll.EventLoop
 	writer   *writer
 	log      *slog.Logger
-	stopped  chan struct{}
+
+	mu      sync.Mutex
+	serving bool
+	closed  bool
+	stopped chan struct{}
 }
 
 // configure sets netpoll up; it keeps its settings in globals, so this happens once.
@@ -61,10 +65,10 @@ func New(ln net.Listener, cfg *http1.Config, registry *http1.Registry, log *slog
 		netpoll.WithOnDisconnect(func(ctx context.Context, _ netpoll.Connection) {
 			if c, ok := ctx.(*conn); ok {
 				c.session.Closed()
-				registry.Remove(c.session)
 			}
 		}))
 	if err != nil {
+		_ = e.listener.Close()
 		w.stop()
 		return nil, fmt.Errorf("cannot make an event loop: %w", err)
 	}
@@ -73,9 +77,18 @@ func New(ln net.Listener, cfg *http1.Config, registry *http1.Registry, log *slog
 
 // Serve accepts until Stop; it blocks.
 func (e *Edge) Serve() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.serving = true
+	e.mu.Unlock()
 	defer close(e.stopped)
-	go e.writer.run()
-	if err := e.loop.Serve(e.listener); err != nil && !e.listener.closing.Load() {
+	err := e.loop.Serve(e.listener)
+	// Now, since a client that connects must be refused and not wait for ever.
+	_ = e.listener.Close()
+	if err != nil && !e.listener.closing.Load() {
 		return fmt.Errorf("cannot accept on %s: %w", e.listener.Addr(), err)
 	}
 	return nil
@@ -87,8 +100,15 @@ func (e *Edge) Stop() { e.listener.shutdown() }
 // Close frees what is left; all sessions must have ended.
 func (e *Edge) Close() {
 	e.listener.shutdown()
-	<-e.stopped
-	_ = e.listener.Close()
+	e.mu.Lock()
+	e.closed = true
+	serving := e.serving
+	e.mu.Unlock()
+	if serving {
+		<-e.stopped
+	} else {
+		_ = e.listener.Close()
+	}
 	e.writer.stop()
 }
 
@@ -109,6 +129,13 @@ func (e *Edge) prepare(c netpoll.Connection) context.Context {
 		_ = c.Close()
 		return context.Background()
 	}
+	// The last that netpoll does with a connection, also with one that it could not register,
+	// which never gets to OnDisconnect.
+	_ = c.AddCloseCallback(func(netpoll.Connection) error {
+		nc.session.Closed()
+		e.registry.Remove(nc.session)
+		return nil
+	})
 	return nc
 }
 

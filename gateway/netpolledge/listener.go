@@ -16,18 +16,25 @@ import (
 
 // listener accepts for netpoll. Its own one leaves close-on-exec off, so every worker would
 // inherit the clients' sockets and keep them open.
+//
+// What netpoll waits for is not the socket but an epoll instance that holds the socket and
+// an eventfd: that is how shutdown reaches it. Shutting the socket down instead would end it for
+// whoever shares it with us, too: a supervisor that passed it on, or our successor.
 type listener struct {
 	net.Listener
-	file    *os.File
-	fd      int
-	tcp     bool
-	log     *slog.Logger
-	closing atomic.Bool
-	logged  time.Time // accept errors are logged once a second
+	file     *os.File
+	fd       int // file's
+	ready    int // the epoll instance
+	wake     int // the eventfd
+	tcp      bool
+	log      *slog.Logger
+	closing  atomic.Bool
+	detached atomic.Bool // netpoll asks on a goroutine of its own, until nobody waits
+	logged   time.Time   // accept errors are logged once a second
 }
 
 func newListener(ln net.Listener, log *slog.Logger) (*listener, error) {
-	l := &listener{Listener: ln, log: log}
+	l := &listener{Listener: ln, log: log, ready: -1, wake: -1}
 	var err error
 	switch ln := ln.(type) {
 	case *net.TCPListener:
@@ -42,46 +49,83 @@ func newListener(ln net.Listener, log *slog.Logger) (*listener, error) {
 		return nil, fmt.Errorf("cannot duplicate the listener: %w", err)
 	}
 	l.fd = int(l.file.Fd())
-	if err := unix.SetNonblock(l.fd, true); err != nil {
-		return nil, fmt.Errorf("cannot make the listener non-blocking: %w", err)
+	if err := l.watch(); err != nil {
+		_ = l.Close()
+		return nil, err
 	}
 	return l, nil
 }
 
-func (l *listener) Fd() int { return l.fd }
+func (l *listener) watch() error {
+	err := unix.SetNonblock(l.fd, true)
+	if err != nil {
+		return fmt.Errorf("cannot make the listener non-blocking: %w", err)
+	}
+	if l.ready, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("cannot create an epoll instance: %w", err)
+	}
+	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("cannot create an event descriptor: %w", err)
+	}
+	for _, fd := range [...]int{l.fd, l.wake} {
+		if err := unix.EpollCtl(l.ready, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
+			return fmt.Errorf("cannot watch the listener: %w", err)
+		}
+	}
+	return nil
+}
 
-// Accept returns nil, nil when nobody waits, as netpoll wants it. Called by its poller.
+// Fd is what netpoll waits for.
+func (l *listener) Fd() int { return l.ready }
+
+// Accept returns nil, nil when nobody waits, as netpoll wants it. Called by its poller or, after
+// EMFILE, by a goroutine of netpoll's that asks again until it gets nil, nil.
 func (l *listener) Accept() (net.Conn, error) {
+	if l.closing.Load() {
+		if l.detached.CompareAndSwap(true, false) {
+			return nil, nil // ends that goroutine; the poller asks next
+		}
+		return nil, net.ErrClosed
+	}
 	fd, sa, err := unix.Accept4(l.fd, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 	switch {
 	case err == nil:
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
+		l.detached.Store(false)
 		return nil, nil
-	case l.closing.Load():
-		return nil, net.ErrClosed
 	default:
 		if now := time.Now(); now.Sub(l.logged) > time.Second {
 			l.logged = now
 			l.log.Error("cannot accept a connection; trying again", "address", l.Addr().String(), "cause", err)
 		}
-		return nil, err
+		// Out of descriptors, mostly, and the only error that netpoll makes a pause after.
+		l.detached.Store(true)
+		return nil, unix.EMFILE
 	}
 	if l.tcp {
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // slower without, not wrong
 	}
 	return &accepted{fd: fd, local: l.Addr(), remote: address(sa)}, nil
 }
 
-// shutdown wakes the poller, which finds the listener hung up and stops accepting.
+// shutdown wakes the poller, which stops accepting.
 func (l *listener) shutdown() {
 	if l.closing.CompareAndSwap(false, true) {
-		_ = unix.Shutdown(l.fd, unix.SHUT_RDWR)
-		// A unix socket's file goes with this; the descriptor of ours stays until Close.
-		_ = l.Listener.Close()
+		_, _ = unix.Write(l.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // an eventfd takes it always
+		_ = l.Listener.Close()                                    // a unix socket's file goes with this
 	}
 }
 
-func (l *listener) Close() error { return l.file.Close() }
+// Close frees the descriptors. The poller must have stopped.
+func (l *listener) Close() error {
+	for _, fd := range [...]int{l.ready, l.wake} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	l.ready, l.wake = -1, -1
+	return l.file.Close()
+}
 
 func address(sa unix.Sockaddr) net.Addr {
 	switch sa := sa.(type) {

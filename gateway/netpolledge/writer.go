@@ -10,15 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writer waits for room in the sockets of slow clients: an epoll loop on a goroutine of its own.
+// writer waits for room in the sockets of slow clients: an epoll loop on a goroutine of its own,
+// from newWriter to stop.
 type writer struct {
 	epoll, wake int
 	done        chan struct{}
-	running     bool
 
-	mu    sync.Mutex
-	conns map[int32]*conn // by descriptor
+	mu      sync.Mutex
+	waiters map[int32]waiter // by descriptor
 }
+
+// waiter is told that there is room; an event may be late, and meant for the descriptor's
+// earlier owner.
+type waiter interface{ Writable() }
 
 func newWriter() (*writer, error) {
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
@@ -31,35 +35,40 @@ func newWriter() (*writer, error) {
 	}
 	if err != nil {
 		_ = unix.Close(ep)
+		if wake >= 0 {
+			_ = unix.Close(wake)
+		}
 		return nil, fmt.Errorf("cannot create an event descriptor: %w", err)
 	}
-	return &writer{epoll: ep, wake: wake, done: make(chan struct{}), conns: map[int32]*conn{}}, nil
+	w := &writer{epoll: ep, wake: wake, done: make(chan struct{}), waiters: map[int32]waiter{}}
+	go w.run()
+	return w, nil
 }
 
-// watch arms one event. Called by the session's owner.
-func (w *writer) watch(c *conn) {
-	fd := int32(c.fd)
-	ev := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLONESHOT, Fd: fd}
+// watch arms one event. Called by the descriptor's owner.
+func (w *writer) watch(fd int, who waiter) {
+	ev := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLONESHOT, Fd: int32(fd)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	op := unix.EPOLL_CTL_ADD
-	if w.conns[fd] == c {
+	if _, ok := w.waiters[int32(fd)]; ok {
 		op = unix.EPOLL_CTL_MOD
 	}
-	w.conns[fd] = c
-	if err := unix.EpollCtl(w.epoll, op, c.fd, &ev); err != nil {
-		// Out of kernel memory: the client cannot be served on.
-		go c.session.Closed()
+	w.waiters[int32(fd)] = who
+	if err := unix.EpollCtl(w.epoll, op, fd, &ev); err != nil {
+		// Out of kernel memory. Trying to write is all that is left; not from here, where
+		// the caller has not returned.
+		go who.Writable()
 	}
 }
 
 // forget must come before the descriptor is closed: the registration belongs to the
 // open socket, which netpoll's descriptor keeps alive.
-func (w *writer) forget(c *conn) {
+func (w *writer) forget(fd int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.conns, int32(c.fd))
-	_ = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_DEL, c.fd, nil)
+	delete(w.waiters, int32(fd))
+	_ = unix.EpollCtl(w.epoll, unix.EPOLL_CTL_DEL, fd, nil)
 }
 
 func (w *writer) run() {
@@ -75,10 +84,10 @@ func (w *writer) run() {
 				return
 			}
 			w.mu.Lock()
-			c := w.conns[ev.Fd]
+			who := w.waiters[ev.Fd]
 			w.mu.Unlock()
-			if c != nil {
-				c.session.Writable()
+			if who != nil {
+				who.Writable()
 			}
 		}
 	}

@@ -227,8 +227,8 @@ class Connection:
                 data = b"".join(out[:count])
                 del out[:count]
                 self.sock.sendall(data)
-        except OSError:
-            pass
+        except BaseException as error:
+            self._broken(error)
         finally:
             self._writing.release()
         return True
@@ -244,14 +244,14 @@ class Connection:
             if not (more_soon and self.corked()):
                 self.flush()
             return
-        try:
-            with self._writing:
-                count = len(out)
-                vector = [b"".join(out[:count]), *parts] if count else list(parts)
-                del out[:count]
+        with self._writing:
+            count = len(out)
+            vector = [b"".join(out[:count]), *parts] if count else list(parts)
+            del out[:count]
+            try:
                 self._send_vector(vector)
-        except OSError:
-            pass
+            except BaseException as error:
+                self._broken(error)
 
     def stream(self, item: Item) -> Stream:
         """The stream of a request that runs, so that credit and ABORT_REQUEST reach it; made when there is none."""
@@ -280,6 +280,15 @@ class Connection:
             streams = list(self._streams.values())
         for stream in streams:
             stream.abort()
+
+    def _broken(self, error: BaseException) -> None:
+        """A record may be cut off, as the gateway is gone or a signal handler raised: nothing may follow it."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        if not isinstance(error, OSError):
+            raise error
 
     def _send_vector(self, vector: List[Buffer]) -> None:
         views = [memoryview(part) for part in vector if len(part)]

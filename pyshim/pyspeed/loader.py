@@ -50,7 +50,7 @@ _SHIM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def arrange_path(directory: str) -> None:
-    """Put ``directory`` first on sys.path and the shim's own entry last, so that it hides nothing of the application."""
+    """Put ``directory`` first on sys.path and the shim's own entry last, where it hides nothing of the application."""
     directory = directory or os.getcwd()
     rest = [entry for entry in sys.path if entry != directory and os.path.abspath(entry or ".") != _SHIM]
     sys.path[:] = [directory, *rest, _SHIM]
@@ -283,7 +283,7 @@ def _detect(app: Any, target: str, wanted: str) -> str:
     if _takes(signature, 0):
         raise StartFailed(
             "interface",
-            "cannot serve %s: it takes no arguments, so it looks like a factory; write it as a call, %s(), or set factory"
+            "cannot serve %s: it takes no arguments, so it looks like a factory; call it, %s(), or set factory"
             % (target, target),
         )
     raise StartFailed(

@@ -46,7 +46,8 @@ from typing import Callable, Dict, List, Optional
 from .connection import Connection, Item
 from .records import ProtocolError
 
-_RECV = 262144
+# Bytes per read. Below 128 KiB malloc takes the buffer from its heap; above, a mapping is made and dropped per read.
+_RECV = 131008
 _CORK = 0.001  # seconds that a finished answer may wait for others
 _SHORT = 0.0005  # seconds; a request that takes longer, and not for computing, is better off on its own thread
 _DECAY = 1 / 512  # weight of one request in the share of blocking ones
@@ -114,9 +115,9 @@ class Threads:
         connection.corked = self._corked
 
     def run(self) -> str:
-        """Serve until the gateway closes the connection or :meth:`stop` has drained it; returns what went wrong, if anything.
+        """Serve until the gateway closes the connection or :meth:`stop` has drained it.
 
-        The calling thread becomes a runner.
+        Returns what went wrong, or "". The calling thread becomes a runner.
         """
         first = Runner()
         with self._lock:
@@ -184,6 +185,10 @@ class Threads:
                     self._run_batch(me)
                 else:
                     self._run_one(lead)
+        except BaseException as error:
+            # Not the application's: handle raises nothing. A signal handler may have raised in between.
+            self._error = "cannot go on serving: %r" % error
+            self._close()
         finally:
             with self._lock:
                 self._count -= 1
@@ -288,10 +293,15 @@ class Threads:
         return self._feed(data)
 
     def _recv(self) -> bytes:
+        sock = self._connection.sock
         try:
-            return self._connection.sock.recv(_RECV)
-        except OSError:
+            return sock.recv(_RECV)
+        except ConnectionError:
             return b""
+        except OSError:
+            if sock.fileno() < 0:
+                return b""  # a forked child that came back from the application: it has no part in this
+            raise
 
     def _feed(self, data: bytes) -> bool:
         try:
@@ -383,8 +393,12 @@ class Threads:
             return
         if _readable(self._connection.sock):
             return  # the leader is about to read it, and looks again
+        # What arrives before this is still read, and answered.
+        self._end_reading()
+
+    def _end_reading(self) -> None:
+        """End the leader's recv."""
         try:
-            # Ends the leader's recv; what arrives before this is still read, and answered.
             self._connection.sock.shutdown(socket.SHUT_RD)
         except OSError:
             pass
@@ -408,6 +422,7 @@ class Threads:
         for runner in parked:
             runner.gate.release()
         self._connection.abort_all()
+        self._end_reading()
 
     # On the watcher's thread.
 

@@ -7,6 +7,7 @@ the thread of the event loop (ASGI).
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import mmap
 import os
@@ -49,23 +50,36 @@ def main(arguments: List[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
-    control = Control(socket.socket(fileno=CONTROL))
-    data = socket.socket(fileno=DATA)
+    # Where the interpreter crashes, its stack goes to the log.
+    faulthandler.enable()
+    data, commands = socket.socket(fileno=DATA), socket.socket(fileno=CONTROL)
+    for sock in (data, commands):
+        # Whether a descriptor blocks is its creator's choice; Python would not find out.
+        sock.setblocking(True)
     marks = mmap.mmap(MARKS, MARKS_LENGTH)
     os.close(MARKS)
+    control = Control(commands)
+    os.register_at_fork(after_in_child=lambda: _leave_to_parent(data, commands))
     try:
         settings = control.receive()
     except EOFError:
         return 1
-    return serve(settings, data, marks, control)
+    code = serve(settings, data, marks, control)
+    if code in (EXIT_START, EXIT_IMPORT):
+        # What the application started before it failed, such as threads, must not keep the process.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def serve(settings: Dict[str, Any], data: socket.socket, marks: mmap.mmap, control: Control) -> int:
     """Load what ``settings`` (the start message) names and serve it until told to stop; returns the exit code."""
     target = settings["target"]
     sys.argv = [target]
-    # A terminal's Ctrl-C reaches the whole group; what it means is for the gateway to decide.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal's Ctrl-C reaches the whole group; what it means is for the gateway to decide. A handler, as
+    # SIG_IGN would be inherited by the programs that the application starts.
+    signal.signal(signal.SIGINT, _ignore)
     signal.signal(signal.SIGTERM, lambda *_: control.stop_from_signal())
     control.on("stop", _stop_before_ready)
     control.on("ping", lambda message: control.send({"event": "pong", "n": message.get("n", 0), "loop_ms": 0}))
@@ -117,3 +131,18 @@ def report_failure(control: Control, failure: StartFailed) -> int:
 def _stop_before_ready(message: Message) -> None:
     # Nothing has been served, and the main thread may be inside the application's import for long.
     os._exit(EXIT_OK)
+
+
+def _ignore(signum: int, frame: object) -> None:
+    """Do nothing."""
+
+
+def _leave_to_parent(*sockets: socket.socket) -> None:
+    """In a child that the application forked: the sockets and what signals mean here are the parent's alone.
+
+    With the sockets the child would hide the parent's death from the gateway, and could answer its requests.
+    """
+    for sock in sockets:
+        os.close(sock.detach())
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -277,7 +277,13 @@ def encode_head(status: Any, headers: Any) -> bytes:
 
 def _content_length(headers: Iterable[Tuple[str, str]]) -> int:
     for name, value in headers:
-        if len(name) == 14 and name.lower() == "content-length" and isinstance(value, str) and value.isdigit():
+        if (
+            len(name) == 14
+            and name.lower() == "content-length"
+            and isinstance(value, str)
+            and value.isascii()
+            and value.isdigit()
+        ):
             return int(value)
     return -1
 

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Iterable, Iterator, List, N
 if TYPE_CHECKING:
     from .connection import Stream
 
-_BLOCK = 65536
+_BLOCK = 61440  # whole pages, and with a head no more than one record
 
 
 class EmptyInput:
@@ -97,7 +97,7 @@ class FileWrapper:
     """PEP 3333's ``wsgi.file_wrapper``: a file as an iterable of blocks, from where it stands.
 
     Returned from the application as it is, the file is read in blocks that suit the
-    transport (64 KiB and more); iterated by a middleware, in blocks of ``block_size``.
+    transport (60 KiB); iterated by a middleware, in blocks of ``block_size``.
     """
 
     def __init__(self, filelike: Any, block_size: int = _BLOCK) -> None:

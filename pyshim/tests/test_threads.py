@@ -115,7 +115,7 @@ def test_threads_are_used_last_in_first_out() -> None:
         worker.get("/reset")
         for i in range(30):
             assert worker.get("/sleep", query="0.001").body == b"0.001", i
-        most, used, count = most_at_once(worker)
+        _, used, count = most_at_once(worker)
         assert count == 31
         assert used <= 4
 

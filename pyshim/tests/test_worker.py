@@ -181,3 +181,76 @@ def test_a_start_by_hand_says_what_to_do() -> None:
         done = subprocess.run([PYTHON, str(SHIM), *arguments], capture_output=True, text=True, close_fds=True)
         assert done.returncode == code
         assert "workers are started by pyspeed-gw" in done.stderr
+
+
+FORKS = """
+import os, sys
+reader, writer = os.pipe()
+def app(environ, start_response):
+    start_response('200 OK', [])
+    if environ['PATH_INFO'] == '/returns':
+        pid = os.fork()
+        return [b'twice?' if pid else b'from the child']
+    pid = os.fork()
+    if pid == 0:
+        os.read(reader, 1)
+        os._exit(0)
+    return [str(pid).encode()]
+"""
+
+
+def test_a_forked_child_does_not_hold_the_sockets(tmp_path: Path) -> None:
+    with start(tmp_path, FORKS, arguments=[], threads=1) as worker:
+        child = int(worker.get("/").body)
+        try:
+            worker.kill()
+            worker.until(lambda: worker.data_closed, "the end of the data socket")
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_sigterm_to_a_forked_child_ends_the_child_only(tmp_path: Path) -> None:
+    with start(tmp_path, FORKS, arguments=[], threads=1) as worker:
+        child = int(worker.get("/").body)
+        os.kill(child, signal.SIGTERM)
+        worker.until(lambda: zombie(child), "the child to end")
+        assert worker.get("/").status == "200 OK"
+        os.kill(int(worker.get("/").body), signal.SIGKILL)
+
+
+def test_a_child_that_returns_from_the_application_answers_nothing(tmp_path: Path) -> None:
+    with start(tmp_path, FORKS, arguments=[], threads=1) as worker:
+        for _ in range(3):
+            assert worker.get("/returns").body == b"twice?"
+        assert worker.stop() == 0
+
+
+def zombie(pid: int) -> bool:
+    """Whether the process has ended, reaped or not."""
+    try:
+        return ") Z" in Path("/proc/%d/stat" % pid).read_text()
+    except OSError:
+        return True
+
+
+def test_a_failed_start_does_not_wait_for_threads(tmp_path: Path) -> None:
+    source = "import threading\nthreading.Thread(target=threading.Event().wait).start()\n1 / 0\n"
+    assert failed(tmp_path, source)[1] == 4
+
+
+def test_programs_that_the_application_starts_heed_ctrl_c(tmp_path: Path) -> None:
+    source = "import subprocess, sys\n" + WSGI.format(
+        "subprocess.run([sys.executable, '-c', 'import signal; print(signal.getsignal(2) is signal.default_int_handler)'],"
+        " capture_output=True).stdout"
+    )
+    with start(tmp_path, source) as worker:
+        assert eval(worker.get("/").body) == b"True\n"
+
+
+def test_a_signal_handler_of_the_application_that_raises_between_requests(tmp_path: Path) -> None:
+    source = "import signal\ndef boom(*_): raise TimeoutError('alarm')\nsignal.signal(signal.SIGUSR2, boom)\n" + WSGI
+    with start(tmp_path, source, threads=1) as worker:
+        assert worker.get("/").status == "200 OK"
+        os.kill(worker.pid, signal.SIGUSR2)
+        assert worker.join() == 1
+        assert "cannot go on serving: TimeoutError('alarm')" in worker.log()

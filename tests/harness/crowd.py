@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from socket import SO_LINGER, SOL_SOCKET
@@ -80,6 +80,25 @@ class Outcome:
     nonce: str
     status: int
     error: str = ""
+
+    @property
+    def was_cut(self) -> bool:
+        """The connection ended inside the answer; ending before its head would be no answer at all."""
+        return self.status == 0 and "closed" in self.error and "before a whole head" not in self.error
+
+
+def assert_none_ran_twice(outcomes: Sequence[Outcome], runs: Mapping[str, int]) -> None:
+    """After workers died: answered requests ran once, failed ones at most once.
+
+    Failing means 502, or a cut where the answer was under way already.
+    """
+    for outcome in outcomes:
+        ran = runs.get(outcome.nonce, 0)
+        if outcome.status == 200:
+            assert ran == 1, f"{outcome} ran {ran} times"
+        else:
+            assert outcome.status == 502 or outcome.was_cut, f"{outcome}"
+            assert ran <= 1, f"{outcome} ran {ran} times"
 
 
 async def ask_for_nonce(connection: AsyncConnection, nonce: str, turn: int) -> Outcome:

@@ -123,13 +123,18 @@ class Log:
         Raises AssertionError with the log when the server ended, or after PATIENCE.
         """
         regex = re.compile(pattern.encode()) if isinstance(pattern, str) else pattern
+        matches: list[re.Match[bytes]] = []
+        looked_at = since
 
-        def found() -> list[re.Match[bytes]]:
-            return [match for line in self.lines[since:] if (match := regex.search(line))]
+        def enough() -> bool:
+            # A line is looked at once: there may be tens of thousands.
+            nonlocal looked_at
+            matches.extend(match for line in self.lines[looked_at:] if (match := regex.search(line)))
+            looked_at = max(looked_at, len(self.lines))
+            return len(matches) >= count or self.ended
 
         with self._changed:
-            self._changed.wait_for(lambda: len(found()) >= count or self.ended, PATIENCE)
-            matches = found()
+            self._changed.wait_for(enough, PATIENCE)
         if len(matches) < count:
             raise AssertionError(f"{count} lines matching {regex.pattern!r} expected, got {len(matches)} in:\n{self}")
         return matches

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import crowd
 from .client import Address, Connection, Response, fetch
 from .server import REPOSITORY, Server, Spec
 from .waiting import eventually
@@ -79,16 +78,3 @@ class Zoo:
         pids = eventually(there, f"{wanted} workers without {without}")
         eventually(lambda: self.get("/ok").status == 200, "answers again")
         return pids
-
-    def assert_none_ran_twice(self, outcomes: list[crowd.Outcome], prefix: str) -> None:
-        """Answered ones ran once, failed ones at most once, and fail with 502 or in mid-answer."""
-        runs = self.runs(prefix)
-        for outcome in outcomes:
-            ran = runs[outcome.nonce]
-            if outcome.status == 200:
-                assert ran == 1, f"{outcome} ran {ran} times"
-            else:
-                # An answer under way is cut; one whose head was not sent yet must become a 502.
-                cut = outcome.status == 0 and "before a whole head" not in outcome.error
-                assert outcome.status == 502 or cut, f"{outcome}"
-                assert ran <= 1, f"{outcome} ran {ran} times"

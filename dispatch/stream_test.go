@@ -1,0 +1,217 @@
+package dispatch
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"pyspeed/fcgi"
+	"pyspeed/gateway/exchange"
+)
+
+// stdin collects STDIN records of request id until n bytes, or the end, came.
+func (w *fakeWorker) stdin(id uint16, n int) (data []byte, end bool) {
+	w.t.Helper()
+	for len(data) < n {
+		rec := w.next(fcgi.TypeStdin)
+		if rec.ID != id {
+			w.t.Fatalf("STDIN for request %d, want %d", rec.ID, id)
+		}
+		if len(rec.Content) == 0 {
+			return data, true
+		}
+		data = append(data, rec.Content...)
+	}
+	return data, false
+}
+
+func TestBodyInsideRequest(t *testing.T) {
+	r := newRig(t, Settings{})
+	w := startWorker(t, r.Dispatcher, "1", Worker{})
+	f := func(size int, length int64, open bool) {
+		t.Helper()
+		data := strings.Repeat("x", size)
+		c := r.client()
+		a := c.post("/p", newBody(data, true), length)
+		req := w.request()
+		if req.open != open || !open && string(req.body) != data {
+			t.Errorf("%d bytes: open %v, %d bytes inside", size, req.open, len(req.body))
+		}
+		if open {
+			got, _ := w.stdin(req.id, size)
+			if rec := w.next(fcgi.TypeStdin); string(got) != data || len(rec.Content) != 0 {
+				t.Errorf("%d bytes: %d came, then %d", size, len(got), len(rec.Content))
+			}
+		}
+		w.answer(req.id, "")
+		a.want(200, "")
+		c.x.Body.Close()
+	}
+	f(0, -1, false)
+	f(1, 1, false)
+	f(embed, embed, false)
+	f(embed, -1, false)
+	f(embed+1, embed+1, true)
+	f(100<<10, -1, true)
+}
+
+// TestBodyCredit: no more STDIN than the worker gave credit for.
+func TestBodyCredit(t *testing.T) {
+	r := newRig(t, Settings{})
+	w := startWorker(t, r.Dispatcher, "1", Worker{})
+	data := bytes.Repeat([]byte("0123456789"), 60000)
+	body := exchange.NewBody(1<<20, "")
+	c := r.client()
+	a := c.post("/p", body, int64(len(data)))
+	req := w.request()
+	if !req.open {
+		t.Fatal("a body that has not arrived is not open")
+	}
+	_ = body.Append(data)
+	got, _ := w.stdin(req.id, stdinWindow)
+	if len(got) != stdinWindow {
+		t.Errorf("%d bytes came, the window has %d", len(got), stdinWindow)
+	}
+	body.Finish()
+	for len(got) < len(data) {
+		w.write(fcgi.AppendWindow(nil, req.id, 50000))
+		more, _ := w.stdin(req.id, min(50000, len(data)-len(got)))
+		got = append(got, more...)
+	}
+	if rec := w.next(fcgi.TypeStdin); len(rec.Content) != 0 {
+		t.Errorf("%d bytes beyond the credit", len(rec.Content))
+	}
+	if !bytes.Equal(got, data) {
+		t.Error("the body changed on its way")
+	}
+	w.answer(req.id, "")
+	a.want(200, "")
+	body.Close()
+	// The application reads on after its answer, and gives credit for it.
+	w.write(fcgi.AppendWindow(nil, req.id, 50000))
+	a = c.get("/next")
+	req = w.request()
+	w.write(fcgi.AppendWindow(nil, req.id, 50000)) // it has no body: there is nothing to send
+	w.answer(req.id, "")
+	a.want(200, "")
+	w.none()
+}
+
+// TestBodyOnTheWay: bytes arrive while others wait for credit, on both sides at once.
+func TestBodyOnTheWay(t *testing.T) {
+	r := newRig(t, Settings{})
+	w := startWorker(t, r.Dispatcher, "1", Worker{})
+	const parts, size = 500, 3000
+	body := exchange.NewBody(64<<10, t.TempDir())
+	a := r.client().post("/p", body, -1)
+	req := w.request()
+	go func() {
+		for i := range parts {
+			if err := body.Append(bytes.Repeat([]byte{byte(i)}, size)); err != nil {
+				t.Error(err)
+			}
+		}
+		body.Finish()
+	}()
+	at := 0
+	for {
+		rec := w.next(fcgi.TypeStdin)
+		if len(rec.Content) == 0 {
+			break
+		}
+		for _, c := range rec.Content {
+			if c != byte(at/size) {
+				t.Fatalf("byte %d of the body is %d", at, c)
+			}
+			at++
+		}
+		w.write(fcgi.AppendWindow(nil, req.id, uint32(len(rec.Content))))
+	}
+	if at != parts*size {
+		t.Errorf("%d bytes came, want %d", at, parts*size)
+	}
+	w.answer(req.id, "")
+	a.want(200, "")
+	body.Close()
+}
+
+// TestBodyFails: the gateway's disk cannot give a body back.
+func TestBodyFails(t *testing.T) {
+	r := newRig(t, Settings{})
+	w := startWorker(t, r.Dispatcher, "1", Worker{})
+	body := exchange.NewBody(1<<20, "")
+	a := r.client().post("/p", body, 100)
+	req := w.request()
+	body.Fail(errors.New("cannot read"))
+	w.next(fcgi.TypeAbortRequest)
+	w.end(req.id, 2)
+	a.want(500, "")
+	if n := r.count(FailBody); n != 1 {
+		t.Errorf("%d failures were counted", n)
+	}
+}
+
+// TestAnswerCredit: what the client has taken goes back to the worker as WINDOW.
+func TestAnswerCredit(t *testing.T) {
+	r := newRig(t, Settings{Budget: budget(1 << 20)})
+	w := startWorker(t, r.Dispatcher, "1", Worker{})
+	c, a := r.ask("/a")
+	req := w.request()
+	if req.window != 16<<10 {
+		t.Fatalf("the window is %d", req.window)
+	}
+	w.write(appendResponse(nil, req.id, 0, 200, strings.Repeat("x", req.window)))
+	a.streamed(req.window)
+	c.x.Source.Drained(req.window/2 - 1) // too little to tell
+	c.x.Source.Drained(1)
+	if rec := w.next(fcgi.TypeWindow); rec.ID != req.id || window(rec) != req.window/2 {
+		t.Errorf("WINDOW of %d for %d, want %d", window(rec), rec.ID, req.window/2)
+	}
+	c.x.Source.Drained(req.window / 2)
+	if rec := w.next(fcgi.TypeWindow); window(rec) != req.window/2 {
+		t.Errorf("WINDOW of %d, want %d", window(rec), req.window/2)
+	}
+	w.end(req.id, 0)
+	a.wait()
+	c.x.Source.Drained(req.window) // the last bytes leave after the end
+	w.none()
+
+	// As the budget is used up the windows shrink.
+	r.Budget.Hold(1 << 20)
+	r.ask("/b")
+	if req := w.request(); req.window != exchange.MinWindow {
+		t.Errorf("the window of a gateway without memory is %d", req.window)
+	}
+}
+
+// TestFullSocket: a worker that does not read while it writes stops nobody who appends, and
+// gets everything, in order, once it reads.
+func TestFullSocket(t *testing.T) {
+	const n = 3000 // each a write of its own; a socket takes some 300
+	r := newRig(t, Settings{})
+	w := startWorker(t, r.Dispatcher, "1", Worker{})
+	c, a := r.ask("/a")
+	req := w.request()
+	resume := w.pause()
+	w.write(appendResponse(nil, req.id, 0, 200, "x"))
+	a.streamed(1)
+	for range n {
+		c.x.Source.Drained(req.window)
+	}
+	// The gateway still reads answers.
+	w.write(fcgi.AppendStream(nil, fcgi.TypeStdout, req.id, bytes.Repeat([]byte("y"), 1<<20)))
+	a.streamed(1<<20 + 1)
+	_, b := r.ask("/b")
+	resume()
+	for range n {
+		if rec := w.next(fcgi.TypeWindow); window(rec) != req.window {
+			t.Fatalf("WINDOW of %d, want %d", window(rec), req.window)
+		}
+	}
+	other := w.request()
+	w.end(req.id, 0)
+	w.answer(other.id, "")
+	a.want(200, "")
+	b.want(200, "")
+}
