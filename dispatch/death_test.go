@@ -19,7 +19,9 @@ func TestWorkerDies(t *testing.T) {
 	}
 	// So that ids and arrival are not in the same order.
 	_, x, xr := ask("/x")
+	w.marks[xr.id] = 1 // which must not count for the next request with that id
 	_, y, yr := ask("/y")
+	w.marks[yr.id] = 1
 	_, first, _ := ask("/first")
 	w.answer(xr.id, "")
 	x.want(200, "")
@@ -49,8 +51,10 @@ func TestWorkerDies(t *testing.T) {
 		t.Errorf("STDIN is %q", got)
 	}
 	late := newBody("", false)
+	r.clock.advance(1)
 	waiting := r.client().post("/waiting", late, 5) // no byte of it was sent
 	w.request()
+	r.clock.advance(1)
 	whole := r.client().post("/whole", newBody("whole", true), 5)
 	if req := w.request(); string(req.body) != "whole" {
 		t.Errorf("the body inside REQUEST is %q", req.body)
@@ -83,18 +87,19 @@ func TestWorkerDies(t *testing.T) {
 		if req.nonce != a.nonce {
 			t.Errorf("%s came, want %s", req.nonce, a.nonce)
 		}
-		switch a {
-		case whole:
-			if string(req.body) != "whole" {
-				t.Errorf("the body moved as %q", req.body)
-			}
-		case waiting:
-			_ = late.Append([]byte("later"))
-			late.Finish()
-			if got, _ := other.stdin(req.id, 5); string(got) != "later" {
-				t.Errorf("the body moved as %q", got)
-			}
-			other.next(fcgi.TypeStdin)
+		if a == whole && string(req.body) != "whole" {
+			t.Errorf("the body moved as %q", req.body)
+		}
+		if a == waiting {
+			defer func() {
+				_ = late.Append([]byte("later"))
+				if got, _ := other.stdin(req.id, 5); string(got) != "later" {
+					t.Errorf("the body moved as %q", got)
+				}
+				other.answer(req.id, "")
+				a.want(200, "")
+			}()
+			continue
 		}
 		other.answer(req.id, "")
 		a.want(200, "")
@@ -195,10 +200,6 @@ func TestProtocolBroken(t *testing.T) {
 		return fcgi.AppendStream(appendResponse(nil, id, 0, 103, ""), fcgi.TypeStdout, id, []byte("x"))
 	})
 	f("second RESPONSE", func(id uint16) []byte { return appendResponse(appendResponse(nil, id, 0, 200, "1"), id, 0, 200, "2") })
-	f("second RESPONSE after a refused one", func(id uint16) []byte {
-		b := fcgi.AppendRecord(nil, fcgi.TypeResponse, 0, id, answerHead(200, "bad name", "b"))
-		return appendResponse(b, id, fcgi.FlagLast, 200, "2")
-	})
 	f("unknown id", func(uint16) []byte { return appendResponse(nil, 77, fcgi.FlagLast, 200, "x") })
 	f("id 0", func(uint16) []byte { return appendResponse(nil, 0, fcgi.FlagLast, 200, "x") })
 	f("the highest id", func(uint16) []byte { return fcgi.AppendEndRequest(nil, 65535, fcgi.EndRequest{}) })
@@ -213,6 +214,22 @@ func TestProtocolBroken(t *testing.T) {
 	f("endless head", func(id uint16) []byte {
 		return fcgi.AppendRecord(nil, fcgi.TypeResponse, 0, id, make([]byte, 2<<20))
 	})
+}
+
+// TestRefusedThenBroken: the client is told of the first fault, the supervisor of the second.
+func TestRefusedThenBroken(t *testing.T) {
+	r := newRig(t, Settings{})
+	w := startWorker(t, r.Dispatcher, "1", Worker{})
+	_, a := r.ask("/a")
+	req := w.request()
+	b := fcgi.AppendRecord(nil, fcgi.TypeResponse, 0, req.id, answerHead(200, "bad name", "b"))
+	w.write(appendResponse(b, req.id, fcgi.FlagLast, 200, "2"))
+	<-w.served
+	if w.err == nil || len(r.broken) != 1 {
+		t.Errorf("Serve: %v; the supervisor was told of %v", w.err, r.broken)
+	}
+	r.Lost("1")
+	a.want(500, "")
 }
 
 // TestEndTwice: the second end is for a request that the worker does not have.

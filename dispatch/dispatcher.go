@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,7 +120,7 @@ func (d *Dispatcher) Respond(x *exchange.Exchange) {
 func (d *Dispatcher) choose() *worker {
 	var best *worker
 	for _, w := range d.workers {
-		if w.serving && w.outstanding < w.window && (best == nil || w.outstanding < best.outstanding) {
+		if w.serving && !w.suspended.Load() && w.outstanding < w.window && (best == nil || w.outstanding < best.outstanding) {
 			best = w
 		}
 	}
@@ -300,13 +299,7 @@ func (d *Dispatcher) settle(w *worker) {
 		d.finish(c)
 		failed = append(failed, c)
 	}
-	// To the front, the oldest last, so that the queue stays in order of arrival.
-	slices.SortFunc(moved, func(a, b *call) int { return cmp.Compare(b.since, a.since) })
-	for _, c := range moved {
-		c.place = queued
-		c.worker = nil
-		d.queue.pushFront(c)
-	}
+	d.requeue(moved)
 	w.checkEmpty()
 	pump := d.feed(d.Now(), nil)
 	d.mu.Unlock()
@@ -314,8 +307,11 @@ func (d *Dispatcher) settle(w *worker) {
 		d.Log.Warn("a worker died with requests", "worker", w.id, "failed", len(failed), "moved", len(moved))
 	}
 	failure := FailWorkerDied
-	if w.broken {
+	switch {
+	case w.broken:
 		failure = FailProtocol
+	case w.hung:
+		failure = FailWorkerHung
 	}
 	for _, c := range failed {
 		switch {

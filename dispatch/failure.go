@@ -15,6 +15,7 @@ const (
 	FailAnswerHead
 	FailBody
 	FailWorkerDied
+	FailWorkerHung
 	FailProtocol
 	failures
 )
@@ -34,6 +35,7 @@ var consequences = [failures]consequence{
 	FailAnswerHead:  {"answer_head", http.StatusInternalServerError, "", "lives; the request is aborted"},
 	FailBody:        {"request_body", http.StatusInternalServerError, "", "lives; the request is aborted"},
 	FailWorkerDied:  {"worker_died", http.StatusBadGateway, "", "is replaced; requests that had not begun move to another"},
+	FailWorkerHung:  {"worker_hung", http.StatusGatewayTimeout, "", "is killed, with its stacks in the log, and replaced; requests that had not begun move to another"},
 	FailProtocol:    {"protocol", http.StatusBadGateway, "", "is killed and replaced"},
 }
 

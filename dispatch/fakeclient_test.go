@@ -31,6 +31,8 @@ type rig struct {
 	mu     sync.Mutex
 	failed []Failure
 	broken []string
+	// closing: workers that end are not replaced.
+	closing bool
 }
 
 func newRig(t testing.TB, s Settings) *rig {
@@ -68,6 +70,17 @@ func (r *rig) count(f Failure) (n int) {
 		}
 	}
 	return n
+}
+
+// counts is how often each failure was counted.
+func (r *rig) counts() map[string]int {
+	counts := map[string]int{}
+	for _, f := range Failures() {
+		if n := r.count(f); n > 0 {
+			counts[f.Metric()] = n
+		}
+	}
+	return counts
 }
 
 // outcome is how an exchange ended.

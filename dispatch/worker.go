@@ -39,14 +39,18 @@ type worker struct {
 	marks  []byte
 	joiner fcgi.Joiner
 
-	serving, ended, lost, eof, broken bool
-	outstanding                       int
-	floor, window                     int
-	calls                             []atomic.Pointer[call] // by request id; changed with d.mu held
-	free                              []uint16               // ids to use again
-	ids                               int                    // ids below were used
-	empty                             chan struct{}
-	emptied                           bool
+	serving, ended, lost, eof, broken, hung bool
+	outstanding                             int
+	floor, window                           int
+	calls                                   []atomic.Pointer[call] // by request id; changed with d.mu held
+	free                                    []uint16               // ids to use again
+	ids                                     int                    // ids below were used
+	empty                                   chan struct{}
+	emptied                                 bool
+
+	heard     atomic.Int64 // when it last sent something; written by the reader
+	suspended atomic.Bool  // it hangs: no more requests until it sends something
+	busySince time.Duration
 
 	// The reader's.
 	fields []exchange.Field
@@ -85,7 +89,9 @@ func (w *worker) send(c *call, now time.Duration) {
 		id = uint16(w.ids)
 		w.ids++
 	}
-	w.outstanding++
+	if w.outstanding++; w.outstanding == 1 {
+		w.busySince = now
+	}
 	c.place, c.worker, c.id, c.sentAt = sent, w, id, now
 	c.owed, c.credit = 0, stdinWindow
 	c.window = w.d.Budget.Window()
@@ -363,6 +369,22 @@ func (w *worker) Read() {
 		}
 	}
 	w.dirty = w.dirty[:0]
+	if w.now == 0 {
+		w.now = w.d.Now()
+	}
+	w.heard.Store(int64(w.now))
+	if w.suspended.Load() {
+		w.resume()
+	}
 	w.now = 0
 	w.mux.Flush(true)
+}
+
+// resume gives requests to a worker that hung and has answered.
+func (w *worker) resume() {
+	w.d.mu.Lock()
+	w.suspended.Store(false)
+	pump := w.d.feed(w.now, w)
+	w.d.mu.Unlock()
+	startPumps(pump)
 }

@@ -44,6 +44,7 @@ type Gateway struct {
 	access     *accesslog.Log // nil: off
 	loop       fcgi.Loop
 	dispatcher *dispatch.Dispatcher
+	pool       *pool
 	supervisor *supervisor.Supervisor
 	stopping   atomic.Bool
 }
@@ -78,6 +79,7 @@ func New(cfg *config.Config, python string, env []string, archive []byte, versio
 		Failed: func(f dispatch.Failure) { g.metrics.Failed(f.Metric()) },
 	})
 	p.dispatcher = g.dispatcher
+	g.pool = p
 	count := cfg.Workers.Processes()
 	g.supervisor = supervisor.New(supervisor.Settings{
 		Python: python, Directory: cfg.App.Directory, Env: env, Count: count, Archive: archive, Log: log,
@@ -175,6 +177,7 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 	defer g.removePID()
 	running.Go(func() { g.registry.Run(background) })
 	running.Go(func() { g.dispatcher.Run(background) })
+	running.Go(func() { g.pool.watch(background, g.cfg.Workers.Timeout) })
 	if g.access != nil {
 		running.Go(func() { g.access.Run(background) })
 	}

@@ -25,6 +25,7 @@ type pool struct {
 type pooled struct {
 	worker *supervisor.Worker
 	lost   chan struct{}
+	asked  bool // a look at it is under way; of pool.mu
 }
 
 // Add implements supervisor.Pool. The worker serves on a goroutine of its own.

@@ -65,6 +65,7 @@ type Workers struct {
 	QueueTimeout   time.Duration
 	InFlight       int // requests that one worker may hold; 0: adaptive
 	StartupTimeout time.Duration
+	Timeout        time.Duration // for which the application may hold a worker's loop
 }
 
 // Processes is the number of worker processes to start: Count, or for "auto"

@@ -180,7 +180,7 @@ func TestLoadFails(t *testing.T) {
 	f("a:b -k uvicorn.workers.UvicornWorker", "", "-k is not supported: the interface is found by looking at the application; use --interface and --threads")
 	f("a:b --reload", "", "--reload is not supported: start pyspeed-gw again after a change")
 	f("a:b --ssl-keyfile=k.pem", "", "--ssl-keyfile is not supported: terminate TLS in front of pyspeed-gw")
-	f("a:b --timeout 30", "", "--timeout is not supported: a slow request is not ended; use --queue-timeout for waiting requests and --timeout-shutdown for stopping")
+	f("a:b --workers-kill-timeout 30", "", "--workers-kill-timeout is not supported: use --timeout for workers that hang and --timeout-shutdown for stopping")
 	f("--check-config a:b", "", "--check-config is not supported: use the command check, as in pyspeed-gw check -c FILE")
 
 	f("a:b", "PYSPEED_WORKERS_QUEUE=x", `environment variable PYSPEED_WORKERS_QUEUE: expected a whole number from 1 to 1000000, got "x"`)

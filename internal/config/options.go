@@ -231,6 +231,11 @@ func options() []option {
 			field: func(c *Config) any { return &c.Workers.StartupTimeout },
 			help:  "time for a worker to import the application and be ready",
 		},
+		{
+			key: "workers.timeout", kind: wait, value: "30s", flags: []string{"--timeout", "-t"},
+			field: func(c *Config) any { return &c.Workers.Timeout },
+			help:  "a worker whose event loop or last free thread is held by the application for so long is killed and replaced; its stacks are logged",
+		},
 
 		{
 			key: "log.level", kind: words{"debug", "info", "warning", "error"}, value: "info", flags: []string{"--log-level"},

@@ -44,6 +44,7 @@ func other() map[string]string {
 		"workers.queue_timeout":      "1ms",
 		"workers.in_flight":          "65535",
 		"workers.startup_timeout":    "5m",
+		"workers.timeout":            "2m",
 		"log.level":                  "debug",
 		"log.access":                 "json",
 		"log.access_file":            "access.log",

@@ -21,8 +21,8 @@ func unsupported(name string) string {
 		return "the interface is found by looking at the application; use --interface and --threads"
 	case "--worker-connections", "--limit-concurrency", "--backpressure":
 		return "use --limit-connections for all clients, --in-flight for what one worker holds and --queue for what waits"
-	case "-t", "--timeout", "--workers-kill-timeout":
-		return "a slow request is not ended; use --queue-timeout for waiting requests and --timeout-shutdown for stopping"
+	case "--workers-kill-timeout":
+		return "use --timeout for workers that hang and --timeout-shutdown for stopping"
 	case "--timeout-worker-healthcheck":
 		return "use --startup-timeout for workers that do not become ready"
 	case "--max-requests", "--max-requests-jitter", "--limit-max-requests", "--limit-max-requests-jitter",

@@ -427,6 +427,13 @@ class Threads:
     # On the watcher's thread.
 
     def _watch(self) -> None:
+        try:
+            self._watch_or_read()
+        except BaseException as error:
+            self._error = "cannot go on serving: %r" % error
+            self._close()
+
+    def _watch_or_read(self) -> None:
         me = self._watcher
         me.ident = threading.get_ident()
         quiet = 0

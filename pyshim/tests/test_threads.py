@@ -160,8 +160,8 @@ def test_reclaim_leaves_requests_whose_body_is_under_way() -> None:
         assert worker.marks[with_body] == 0
 
 
-@pytest.mark.parametrize("threads", [0, 1, 2, 7])
-def test_every_request_runs_once_and_gets_its_own_answer(threads: int) -> None:
+@pytest.mark.parametrize(("threads", "switch"), [(0, 0.005), (0, 1e-6), (1, 0.005), (1, 1e-6), (2, 1e-6), (7, 0.005)])
+def test_every_request_runs_once_and_gets_its_own_answer(threads: int, switch: float) -> None:
     """Random mixes of short, sleeping, computing, streaming and big requests, in random batches."""
     seed = random.randrange(1 << 32)
     print("seed", seed)
@@ -178,7 +178,7 @@ def test_every_request_runs_once_and_gets_its_own_answer(threads: int) -> None:
     )
     expected: Dict[int, str] = {}
     bodies: Dict[int, bytes] = {}
-    with Worker("wsgi_apps:mixed", HERE, threads=threads) as worker:
+    with Worker("wsgi_apps:mixed", HERE, threads=threads, env={"PYSPEED_TEST_SWITCH": str(switch)}) as worker:
 
         def check(request: int) -> None:
             answer: Answer = worker.answer(request)

@@ -240,9 +240,9 @@ def test_a_failed_start_does_not_wait_for_threads(tmp_path: Path) -> None:
 
 def test_programs_that_the_application_starts_heed_ctrl_c(tmp_path: Path) -> None:
     source = "import subprocess, sys\n" + WSGI.format(
-        "subprocess.run([sys.executable, '-c', 'import signal; print(signal.getsignal(2) is signal.default_int_handler)'],"
-        " capture_output=True).stdout"
+        "subprocess.run([sys.executable, '-c', PROGRAM], capture_output=True).stdout"
     )
+    source += "PROGRAM = 'import signal; print(signal.getsignal(2) is signal.default_int_handler)'\n"
     with start(tmp_path, source) as worker:
         assert eval(worker.get("/").body) == b"True\n"
 

@@ -17,6 +17,10 @@ Start = Callable[..., Callable[[bytes], None]]
 
 TEXT = [("Content-Type", "text/plain")]
 
+# Threads take turns this often, in seconds, to find what they could do to each other.
+if "PYSPEED_TEST_SWITCH" in os.environ:
+    sys.setswitchinterval(float(os.environ["PYSPEED_TEST_SWITCH"]))
+
 
 def echo(environ: Environ, start_response: Start) -> List[bytes]:
     """The environ as JSON, and the body that was read."""
@@ -418,7 +422,7 @@ def mixed(environ: Environ, start_response: Start) -> Iterable[bytes]:
         return (body[i : i + 1] for i in range(len(body)))
     if way == "length":
         headers.append(("Content-Length", str(len(body))))
-        return Closing([body]) if False else iter([body])
+        return iter([body])
     if way == "big":
         return [body * 4000]
     return [body]

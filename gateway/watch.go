@@ -1,0 +1,87 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// lookEvery is how often workers are looked at.
+	lookEvery = 250 * time.Millisecond
+	// silent is how long a worker with requests may send nothing before it is asked for a sign of life,
+	// and how long its loop may not turn before what it has not begun goes to others.
+	silent = time.Second
+	// dumpTime is how long the stack dump of a worker that is about to be killed may take.
+	dumpTime = 2 * time.Second
+)
+
+// watch looks after workers that have requests and say nothing, until ctx ends. A request
+// that sleeps or waits in a thread or task of its own does no harm; one that holds the
+// event loop, or the last thread, holds all others.
+func (p *pool) watch(ctx context.Context, timeout time.Duration) {
+	t := time.NewTicker(lookEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		for _, id := range p.dispatcher.Silent(silent) {
+			p.mu.Lock()
+			e := p.workers[id]
+			look := e != nil && !e.asked
+			if look {
+				e.asked = true
+			}
+			p.mu.Unlock()
+			if look {
+				go p.look(ctx, e, timeout)
+			}
+		}
+	}
+}
+
+// look finds out whether a silent worker hangs, and does what follows. It ends when the worker turns
+// again, or is gone.
+func (p *pool) look(ctx context.Context, e *pooled, timeout time.Duration) {
+	defer func() {
+		p.mu.Lock()
+		e.asked = false
+		p.mu.Unlock()
+	}()
+	w := e.worker
+	ping, cancel := context.WithTimeout(ctx, timeout)
+	pong, err := w.Ping(ping)
+	cancel()
+	if ctx.Err() != nil {
+		return
+	}
+	held := time.Duration(pong.LoopMilliseconds) * time.Millisecond
+	if err != nil {
+		held = timeout // its control thread cannot run either: something holds the interpreter
+	}
+	if held < silent {
+		return
+	}
+	if p.dispatcher.Suspend(w.ID) {
+		ids, err := w.Reclaim()
+		if err != nil {
+			return // it is gone, which Lost tells
+		}
+		moved := p.dispatcher.Reclaimed(w.ID, ids)
+		p.log.Warn("a worker does not turn: the application holds its event loop or all its threads", "worker", w.ID,
+			"for", held, "requests_moved", moved)
+	}
+	if held < timeout {
+		return
+	}
+	dump, cancel := context.WithTimeout(ctx, dumpTime)
+	defer cancel()
+	if err := w.Dump(dump); err != nil {
+		p.log.Warn("cannot tell where a worker hangs", "cause", err)
+	}
+	p.dispatcher.Hung(w.ID)
+	w.Kill(fmt.Sprintf("the application held its event loop or all its threads for %s (workers.timeout is %s)", held.Round(time.Millisecond), timeout))
+}
