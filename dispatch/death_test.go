@@ -8,8 +8,10 @@ import (
 )
 
 // TestWorkerDies: what had not begun moves, in the order of arrival; what had begun, or may have, is 502.
-func TestWorkerDies(t *testing.T) {
-	r := newRig(t, Settings{InFlight: 100})
+func TestWorkerDies(t *testing.T) { eachLoop(t, workerDies) }
+
+func workerDies(t *testing.T, s Settings) {
+	r := newRig(t, Settings{InFlight: 100, Loop: s.Loop})
 	w := startWorker(t, r.Dispatcher, "1", Worker{})
 	ask := func(nonce string) (*client, *recorder, asked) {
 		t.Helper()
@@ -109,10 +111,12 @@ func TestWorkerDies(t *testing.T) {
 
 // TestEndOfFile: without END_REQUEST the end of the connection is a failure, however complete
 // the answer looks.
-func TestEndOfFile(t *testing.T) {
+func TestEndOfFile(t *testing.T) { eachLoop(t, endOfFile) }
+
+func endOfFile(t *testing.T, s Settings) {
 	f := func(name string, answer func(id uint16) []byte, cut bool) {
 		t.Helper()
-		r := newRig(t, Settings{})
+		r := newRig(t, s)
 		w := startWorker(t, r.Dispatcher, "1", Worker{})
 		_, a := r.ask("/a")
 		req := w.request()
@@ -143,8 +147,10 @@ func TestEndOfFile(t *testing.T) {
 
 // TestAnswersBeforeDeath: what the worker wrote before it died counts, also when Lost comes
 // before it was read.
-func TestAnswersBeforeDeath(t *testing.T) {
-	r := newRig(t, Settings{InFlight: 1000})
+func TestAnswersBeforeDeath(t *testing.T) { eachLoop(t, answersBeforeDeath) }
+
+func answersBeforeDeath(t *testing.T, s Settings) {
+	r := newRig(t, Settings{InFlight: 1000, Loop: s.Loop})
 	w := startWorker(t, r.Dispatcher, "1", Worker{})
 	const n = 300
 	var answers []*recorder
@@ -165,11 +171,13 @@ func TestAnswersBeforeDeath(t *testing.T) {
 }
 
 // TestProtocolBroken: the connection ends, begun requests get 502, and the supervisor is told.
-func TestProtocolBroken(t *testing.T) {
+func TestProtocolBroken(t *testing.T) { eachLoop(t, protocolBroken) }
+
+func protocolBroken(t *testing.T, s Settings) {
 	head := answerHead(200, "a", "b")
 	f := func(name string, bytes func(id uint16) []byte) {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, Settings{})
+			r := newRig(t, s)
 			w := startWorker(t, r.Dispatcher, "1", Worker{})
 			_, a := r.ask("/a")
 			_, b := r.ask("/b")
@@ -284,6 +292,15 @@ func TestAnswersRefused(t *testing.T) {
 	f("empty", 500, FailAnswerHead, false, respond(fcgi.FlagLast, nil))
 	f("status 99", 500, FailAnswerHead, false, respond(fcgi.FlagLast, answerHead(99, "a", "b")))
 	f("complete with 100", 500, FailAnswerHead, false, respond(fcgi.FlagLast, answerHead(100, "a", "b")))
+	gone, left := r.ask("/refused-and-left")
+	refused := w.request()
+	w.write(respond(0, bad)(refused.id))
+	w.next(fcgi.TypeAbortRequest)
+	gone.x.Source.Cancelled() // it was aborted already
+	w.end(refused.id, 2)
+	if o := left.wait(); o.status != 0 {
+		t.Errorf("the answer to a client that left: %+v", o)
+	}
 	f("no answer", 500, FailApplication, false, func(id uint16) []byte {
 		return fcgi.AppendEndRequest(nil, id, fcgi.EndRequest{})
 	})
@@ -343,8 +360,10 @@ func TestTakenBytesDoNotMove(t *testing.T) {
 }
 
 // TestChildKeepsSocketOpen: a dead worker's child holds its end of the socket.
-func TestChildKeepsSocketOpen(t *testing.T) {
-	r := newRig(t, Settings{})
+func TestChildKeepsSocketOpen(t *testing.T) { eachLoop(t, childKeepsSocketOpen) }
+
+func childKeepsSocketOpen(t *testing.T, s Settings) {
+	r := newRig(t, s)
 	w := startWorker(t, r.Dispatcher, "1", Worker{})
 	_, a := r.ask("/a")
 	_, b := r.ask("/b")
@@ -359,4 +378,30 @@ func TestChildKeepsSocketOpen(t *testing.T) {
 	req := other.request()
 	other.answer(req.id, "")
 	b.want(200, "")
+}
+
+// TestClientLeavesAfterMove: a request that was moved waits like any other.
+func TestClientLeavesAfterMove(t *testing.T) {
+	r := newRig(t, Settings{})
+	w := startWorker(t, r.Dispatcher, "1", Worker{})
+	c, a := r.ask("/a")
+	_, b := r.ask("/b")
+	w.request()
+	w.request()
+	w.die()
+	r.Lost("1")
+	<-w.served
+	c.x.Source.Drained(1)
+	c.x.Source.Cancelled()
+	if o := a.wait(); !o.aborted || o.status != 0 {
+		t.Errorf("the answer to a client that left: %+v", o)
+	}
+	other := startWorker(t, r.Dispatcher, "2", Worker{})
+	req := other.request()
+	if req.nonce != "/b" {
+		t.Errorf("%s came", req.nonce)
+	}
+	other.answer(req.id, "")
+	b.want(200, "")
+	other.none()
 }

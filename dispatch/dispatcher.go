@@ -176,10 +176,6 @@ func (d *Dispatcher) fail(c *call, f Failure) {
 // Serve and Lost are called once each for every worker, and Drain at most once, in any order.
 func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
 	w := newWorker(d, cfg)
-	var err error
-	if w.mux, err = fcgi.NewMux(d.Loop, cfg.Conn, w); err != nil {
-		return fmt.Errorf("cannot start serving with worker %s: %w", cfg.ID, err)
-	}
 	d.asgi.Store(cfg.ASGI)
 	d.mu.Lock()
 	e := d.early[w.id]
@@ -191,7 +187,7 @@ func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
 	if e.lost {
 		w.mux.Expire(time.Second)
 	}
-	if err := w.mux.Open(handshake); err != nil {
+	if err := w.mux.Open(d.Loop, cfg.Conn, handshake); err != nil {
 		d.eof(w, nil)
 		d.settle(w)
 		return fmt.Errorf("cannot start serving with worker %s: %w", cfg.ID, err)
@@ -205,7 +201,7 @@ func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
 	d.mu.Unlock()
 	startPumps(pump)
 
-	err = w.mux.Run()
+	err := w.mux.Run()
 
 	if d.eof(w, err) && d.Broken != nil {
 		cause := err

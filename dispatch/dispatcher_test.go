@@ -36,10 +36,12 @@ func TestAnswer(t *testing.T) {
 
 // TestInterleaved: 1,000 requests at once, each answered in many records, those of all
 // requests mixed.
-func TestInterleaved(t *testing.T) {
+func TestInterleaved(t *testing.T) { eachLoop(t, interleaved) }
+
+func interleaved(t *testing.T, s Settings) {
 	const n, parts = 1000, 5
 	rnd, _ := newRand(t)
-	r := newRig(t, Settings{InFlight: n})
+	r := newRig(t, Settings{InFlight: n, Loop: s.Loop})
 	w := startWorker(t, r.Dispatcher, "1", Worker{})
 	answers := make([]*recorder, n)
 	for i := range answers {
@@ -419,8 +421,8 @@ func TestRingOfQueue(t *testing.T) {
 		}
 	}
 	r, _ := newRand(t)
-	for step := range 20000 {
-		bias := step / 2000 % 2 * 3
+	for step := range 6000 {
+		bias := step / 1000 % 2 * 3
 		switch n := r.IntN(10); {
 		case n < 3+bias:
 			c := &call{}

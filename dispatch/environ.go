@@ -3,6 +3,7 @@ package dispatch
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"pyspeed/fcgi/marshal"
@@ -97,11 +98,13 @@ func (e *Encoder) appendEnviron(b []byte, x *exchange.Exchange) []byte {
 	b = appendPair(b, keyRawURI, r.Target)
 	b = appendPair(b, keyRemoteAddr, x.Peer.RemoteAddr)
 	b = appendPair(b, keyRemotePort, x.Peer.RemotePort)
-	if x.Peer.ServerName != e.ServerName {
-		b = appendPair(b, keyServerName, x.Peer.ServerName)
-	}
-	if x.Peer.ServerPort != e.ServerPort {
-		b = appendPair(b, keyServerPort, x.Peer.ServerPort)
+	if x.Peer.ServerPort != "" { // a unix socket has none, and PEP 3333 wants neither empty
+		if x.Peer.ServerName != e.ServerName {
+			b = appendPair(b, keyServerName, x.Peer.ServerName)
+		}
+		if x.Peer.ServerPort != e.ServerPort {
+			b = appendPair(b, keyServerPort, x.Peer.ServerPort)
+		}
 	}
 	if r.Minor == 0 {
 		b = appendPair(b, keyProtocol, "HTTP/1.0")
@@ -152,6 +155,9 @@ func length(x *exchange.Exchange) (int64, bool) {
 	if n >= 0 {
 		return n, n > 0 || x.Request.Get("content-length") != nil
 	}
+	if x.Body == nil {
+		return 0, false
+	}
 	return x.Body.Length()
 }
 
@@ -180,6 +186,7 @@ func appendName(b, name []byte) []byte {
 // values are joined (RFC 9110 §5.3; Cookie: RFC 6265 §5.4).
 func (e *Encoder) appendRepeated(b []byte, r *exchange.Request) []byte {
 	joined := make([]exchange.Field, 0, len(r.Fields))
+	own := make([]bool, 0, len(r.Fields)) // whether joined's value is not the request's any more
 	index := make(map[string]int, len(r.Fields))
 	for _, f := range r.Fields {
 		name := string(bytes.ToLower(f.Name))
@@ -187,13 +194,19 @@ func (e *Encoder) appendRepeated(b []byte, r *exchange.Request) []byte {
 		if !ok {
 			index[name] = len(joined)
 			joined = append(joined, exchange.Field{Name: []byte(name), Value: f.Value})
+			own = append(own, false)
 			continue
 		}
 		sep := ", "
 		if name == "cookie" {
 			sep = "; "
 		}
-		joined[i].Value = append(append(append([]byte(nil), joined[i].Value...), sep...), f.Value...)
+		value := joined[i].Value
+		if !own[i] {
+			own[i] = true
+			value = append(make([]byte, 0, 2*(len(value)+len(f.Value))), value...)
+		}
+		joined[i].Value = append(append(value, sep...), f.Value...)
 	}
 	for _, f := range joined {
 		if k, ok := known[string(f.Name)]; ok {
@@ -244,11 +257,11 @@ func (e *Encoder) appendScope(b []byte, x *exchange.Exchange) []byte {
 		b = append(b, scopeHTTP...)
 	}
 	b = append(b, scopeMethod...)
-	at := len(b)
 	b = marshal.AppendStr(b, r.Method)
-	for i, c := range b[at+2:] { // a method has at most 32 bytes
+	at := len(b) - len(r.Method)
+	for i, c := range b[at:] {
 		if c >= 'a' && c <= 'z' {
-			b[at+2+i] = c - ('a' - 'A')
+			b[at+i] = c - ('a' - 'A')
 		}
 	}
 	b = append(b, scopePath...)
@@ -315,6 +328,9 @@ func appendAddress(b []byte, host, port string) []byte {
 		return marshal.AppendNone(b)
 	}
 	b = marshal.AppendTuple(b, 2)
+	if !utf8.ValidString(host) { // the path of a unix socket
+		host = strings.ToValidUTF8(host, "\uFFFD")
+	}
 	b = marshal.AppendUTF8(b, host)
 	if port == "" {
 		return marshal.AppendNone(b)

@@ -193,10 +193,12 @@ func (w *fakeWorker) step(f *fleet, j *job, rnd *rand.Rand) bool {
 // TestRandomSchedules: clients that come and leave, workers that answer, die, spoil their connection, drain and
 // come back. Every exchange ends once (recorder checks that nothing follows), with its own
 // answer or an error, and no request is run twice.
-func TestRandomSchedules(t *testing.T) {
+func TestRandomSchedules(t *testing.T) { eachLoop(t, randomSchedules) }
+
+func randomSchedules(t *testing.T, s Settings) {
 	rnd, _ := newRand(t)
 	const clients, each = 40, 100
-	r := newRig(t, Settings{Queue: clients - 5})
+	r := newRig(t, Settings{Queue: clients - 5, Loop: s.Loop})
 	f := &fleet{r: r, runs: map[string]int{}}
 	for range 3 {
 		f.add(rnd.Uint64())

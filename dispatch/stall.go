@@ -22,6 +22,8 @@ func (d *Dispatcher) Silent(long time.Duration) (ids []string) {
 
 // Suspend gives a worker that hangs no more requests until it sends something; false if it is
 // so already, or is gone.
+//
+// Reclaimed must follow, with what the worker gave back, if anything.
 func (d *Dispatcher) Suspend(id string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -59,7 +61,8 @@ func (d *Dispatcher) Reclaimed(id string, ids []uint16) (moved int) {
 		}
 		c := w.calls[id].Load()
 		switch {
-		case c == nil:
+		case c == nil || w.marks[id] != 0:
+			// Not its to give back, or begun, whatever it says: never run twice.
 		case c.cancelled || d.stopping:
 			w.take(c)
 			d.finish(c)
@@ -70,6 +73,10 @@ func (d *Dispatcher) Reclaimed(id string, ids []uint16) (moved int) {
 		}
 	}
 	d.requeue(back)
+	if w.outstanding == 0 {
+		// It answered what held it before it was suspended, and has nothing left to be heard with.
+		w.suspended.Store(false)
+	}
 	w.checkEmpty()
 	pump := d.feed(d.Now(), nil)
 	d.mu.Unlock()

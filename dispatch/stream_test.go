@@ -57,8 +57,10 @@ func TestBodyInsideRequest(t *testing.T) {
 }
 
 // TestBodyCredit: no more STDIN than the worker gave credit for.
-func TestBodyCredit(t *testing.T) {
-	r := newRig(t, Settings{})
+func TestBodyCredit(t *testing.T) { eachLoop(t, bodyCredit) }
+
+func bodyCredit(t *testing.T, s Settings) {
+	r := newRig(t, s)
 	w := startWorker(t, r.Dispatcher, "1", Worker{})
 	data := bytes.Repeat([]byte("0123456789"), 60000)
 	body := exchange.NewBody(1<<20, "")
@@ -99,8 +101,10 @@ func TestBodyCredit(t *testing.T) {
 }
 
 // TestBodyOnTheWay: bytes arrive while others wait for credit, on both sides at once.
-func TestBodyOnTheWay(t *testing.T) {
-	r := newRig(t, Settings{})
+func TestBodyOnTheWay(t *testing.T) { eachLoop(t, bodyOnTheWay) }
+
+func bodyOnTheWay(t *testing.T, s Settings) {
+	r := newRig(t, s)
 	w := startWorker(t, r.Dispatcher, "1", Worker{})
 	const parts, size = 500, 3000
 	body := exchange.NewBody(64<<10, t.TempDir())
@@ -187,9 +191,11 @@ func TestAnswerCredit(t *testing.T) {
 
 // TestFullSocket: a worker that does not read while it writes stops nobody who appends, and
 // gets everything, in order, once it reads.
-func TestFullSocket(t *testing.T) {
+func TestFullSocket(t *testing.T) { eachLoop(t, fullSocket) }
+
+func fullSocket(t *testing.T, s Settings) {
 	const n = 3000 // each a write of its own; a socket takes some 300
-	r := newRig(t, Settings{})
+	r := newRig(t, s)
 	w := startWorker(t, r.Dispatcher, "1", Worker{})
 	c, a := r.ask("/a")
 	req := w.request()

@@ -64,6 +64,7 @@ func newWorker(d *Dispatcher, cfg Worker) *worker {
 		ids:   1, // 0 is FastCGI's management id
 		empty: make(chan struct{}),
 	}
+	w.mux = fcgi.NewMux(w)
 	most := mostInFlight
 	switch {
 	case d.InFlight > 0:

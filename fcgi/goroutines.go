@@ -76,13 +76,10 @@ func (l *goLink) Wake() { l.call <- l.h.Wake }
 
 func (l *goLink) WaitWritable() {
 	l.call <- func() {
-		first := true
-		// The runtime waits for room when the function says that there is none. An error means
-		// that the connection is closed, which Writable finds out.
-		_ = l.rc.Write(func(uintptr) bool {
-			defer func() { first = false }()
-			return !first
-		})
+		// The runtime is told only when room appears, and it may have been told between the write
+		// that found none and this call: so it waits only while there is none. An error means that
+		// the connection is closed, which Writable finds out.
+		_ = l.rc.Write(hasRoom)
 		l.h.Writable()
 	}
 }

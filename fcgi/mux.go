@@ -48,26 +48,25 @@ type Mux struct {
 	ended      bool   // what else is appended goes nowhere
 	eof        bool   // Closed was called
 	released   bool
+	expired    bool // before there was a link
 }
 
 // ErrEnded is in the error of [Mux.Run] when the connection broke; any other error means
 // that the worker did not keep to the protocol.
 var ErrEnded = errors.New("its connection ended")
 
-// NewMux takes over nc, which loop drives; sink gets nothing before [Mux.Open] has
-// succeeded.
-func NewMux(loop Loop, nc net.Conn, sink Sink) (*Mux, error) {
-	m := &Mux{sink: sink, opened: make(chan error, 1), closed: make(chan struct{})}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	link, err := loop.Attach(nc, m)
-	m.link = link
-	return m, err
+// NewMux makes a mux without a connection; nothing but [Mux.Expire] may come before Open.
+func NewMux(sink Sink) *Mux {
+	return &Mux{sink: sink, opened: make(chan error, 1), closed: make(chan struct{})}
 }
 
-// Open asks for profile pyspeed/1 and waits at most timeout for it to be granted. After an error
-// the connection is closed.
-func (m *Mux) Open(timeout time.Duration) error {
+// Open takes over nc, which loop drives, asks for profile pyspeed/1 and waits at most timeout for it
+// to be granted. After an error the connection is closed. The sink is called from when the profile
+// was granted, which may be before Open returns.
+func (m *Mux) Open(loop Loop, nc net.Conn, timeout time.Duration) error {
+	if err := m.attach(loop, nc); err != nil {
+		return err
+	}
 	out, err := AppendGetValues(m.Begin(), VarMaxConns, VarMaxReqs, VarMpxsConns, VarProfile)
 	m.End(out)
 	m.Flush(true)
@@ -86,6 +85,20 @@ func (m *Mux) Open(timeout time.Duration) error {
 		m.Close()
 	}
 	return err
+}
+
+func (m *Mux) attach(loop Loop, nc net.Conn) error {
+	m.mu.Lock() // which the loop's first calls wait for
+	defer m.mu.Unlock()
+	link, err := loop.Attach(nc, m)
+	if err != nil {
+		return err
+	}
+	m.link = link
+	if m.expired {
+		link.Expire(0)
+	}
+	return nil
 }
 
 func granted(rec Record) error {
@@ -241,7 +254,7 @@ func (m *Mux) drain() {
 			// half must not keep it waiting.
 			m.ended = true
 			m.link.Expire(time.Second)
-		case n < len(p):
+		case n < len(p) && !m.eof:
 			m.rest = p[n:]
 			m.waiting = true
 			m.link.WaitWritable()
@@ -296,7 +309,10 @@ func (m *Mux) wasClosed() bool {
 // Expire ends reading for a worker that is dead.
 func (m *Mux) Expire(after time.Duration) {
 	m.mu.Lock()
-	if !m.released {
+	switch {
+	case m.link == nil:
+		m.expired = true
+	case !m.released:
 		m.link.Expire(after)
 	}
 	m.mu.Unlock()

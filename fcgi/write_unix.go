@@ -5,6 +5,8 @@ package fcgi
 import (
 	"errors"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // writeOnce returns how much of p a non-blocking descriptor took.
@@ -19,6 +21,17 @@ func writeOnce(fd uintptr, p []byte) (int, error) {
 			return 0, nil
 		default:
 			return 0, err
+		}
+	}
+}
+
+// hasRoom is whether a descriptor would take bytes now, or never again.
+func hasRoom(fd uintptr) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	for {
+		n, err := unix.Poll(fds, 0)
+		if !errors.Is(err, syscall.EINTR) {
+			return n != 0 || err != nil
 		}
 	}
 }

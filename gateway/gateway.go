@@ -198,6 +198,7 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 		running.Go(func() { failed <- e.Serve() })
 		g.log.Info("listening on " + url(listeners[i]))
 	}
+	trim()
 	select {
 	case err = <-failed:
 	case <-stop.Done():

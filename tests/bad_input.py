@@ -142,6 +142,9 @@ def framing() -> Iterator[Refuse]:
         yield Refuse(10, f"chunk extension with {name}", chunks(b"5;a=b" + bad + b"c\r\nhello\r\n0\r\n\r\n"))
     yield Refuse(10, "bare semicolon", chunks(b"5;\r\nhello\r\n0\r\n\r\n"))
     yield Refuse(11, "trailers over the limit", chunks(b"5\r\nhello\r\n0\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"), 431)
+    # RFC 9110 §6.5.1. Where the application answers before it has the whole body, it could only be cut.
+    for trailer in (b"Content-Length", b"Transfer-Encoding", b"Host", b"Authorization", b"Content-Type"):
+        yield Refuse(11, f"trailer {trailer.decode()}", chunks(b"5\r\nhello\r\n0\r\n" + trailer + b": 5\r\n\r\n"))
     yield Refuse(11, "trailer without colon", chunks(b"5\r\nhello\r\n0\r\nnonsense\r\n\r\n"))
 
 
@@ -332,27 +335,11 @@ ACCEPTED = [
     Accept(
         11,
         "trailers are not merged",
-        info(b"", b"Transfer-Encoding: chunked\r\n", b"POST") + b"0\r\nX-Trailer: t\r\nX-Other: o\r\n\r\n",
-        lambda status, answer: status == 200 and not header(answer, "x-trailer"),
+        info(b"", b"Transfer-Encoding: chunked\r\n", b"POST")
+        + b"0\r\nX-Trailer: t\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n",
+        lambda status, answer: status == 200 and not header(answer, "x-trailer") + header(answer, "x-forwarded-for"),
         "POST",
     ),
-    *[
-        Accept(
-            11,
-            f"trailer {name.decode()}",
-            info(b"", b"Transfer-Encoding: chunked\r\n", b"POST") + b"0\r\n" + name + b": 5\r\n\r\n",
-            lambda status, answer: status == 400 or (status == 200 and "5" not in [v for _, v in answer["headers"]]),
-            "POST",
-        )
-        for name in (
-            b"Content-Length",
-            b"Transfer-Encoding",
-            b"Host",
-            b"Authorization",
-            b"Content-Type",
-            b"X-Forwarded-For",
-        )
-    ],
     Accept(
         13,
         "no white space after the colon",

@@ -93,12 +93,16 @@ def test_failure_after_the_first_chunk_cuts_the_answer(start_zoo: Callable[..., 
     assert zoo.get("/ok").body == b"ok"
 
 
-def test_asgi_answer_that_never_ends_is_cut(shared_zoo: Get) -> None:
+def test_asgi_answer_that_never_ends_has_no_clean_end(shared_zoo: Get) -> None:
+    """It is cut; or 500, where its head had not been sent yet."""
     zoo = shared_zoo("failing", "asgi")
     with zoo.connect() as connection:
         connection.send(request("GET", "/never-ends"))
-        with pytest.raises(FramingError):
-            connection.read_response()
+        try:
+            status = connection.read_response().status
+        except FramingError:
+            status = 0
+    assert status in (0, 500)
     assert zoo.get("/ok").body == b"ok"
 
 

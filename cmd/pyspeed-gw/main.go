@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 
 	"pyspeed/gateway"
@@ -73,6 +74,11 @@ func serve(c *config.Config, s *config.Sources) error {
 	if runtime.GOMAXPROCS(0) < 2 {
 		runtime.GOMAXPROCS(2)
 	}
+	if os.Getenv("GOGC") == "" {
+		// The hot paths make no garbage, so collecting more often costs nothing and the heap
+		// stays half as large.
+		debug.SetGCPercent(50)
+	}
 	g, err := prepare(c, s, logline.New(os.Stderr, c.Log.Format, c.Log.Level))
 	if err != nil {
 		return err
@@ -104,6 +110,11 @@ func signals() (stop, hurry context.Context) {
 // importApplication starts one worker and stops it again.
 func importApplication(c *config.Config, s *config.Sources) (string, error) {
 	c.Workers.Count = 1
+	if os.Getenv("GOGC") == "" {
+		// The hot paths make no garbage, so collecting more often costs nothing and the heap
+		// stays half as large.
+		debug.SetGCPercent(50)
+	}
 	g, err := prepare(c, s, logline.New(os.Stderr, c.Log.Format, "warning"))
 	if err != nil {
 		return "", err

@@ -36,7 +36,6 @@ type answer struct {
 
 	bodyOpen  atomic.Bool // the request's body has not arrived whole
 	expecting atomic.Bool // and the client waits for 100 before it sends it
-	spilling  atomic.Bool
 	closing   atomic.Bool // no request after this one
 	dead      atomic.Bool // the client is gone
 

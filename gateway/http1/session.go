@@ -20,7 +20,7 @@ type Transport interface {
 	// the client must drain first; the edge then calls Session.Writable, and the session
 	// asks again. Calling it again after true does nothing.
 	CloseWrite() bool
-	// Spilling says that from now on this connection's input goes to disk.
+	// Spilling says that the rest of this request's body goes to disk.
 	Spilling()
 	// Close ends the connection; the edge then calls Session.Closed.
 	Close()
@@ -112,6 +112,7 @@ type Session struct {
 	isChunked  bool
 	bodyLeft   int64
 	drained    int64 // of a body that is thrown away
+	spilling   bool  // the body under way goes to disk
 	dispatched bool  // Respond was called and the answer has not ended
 	started    bool  // first byte of a head was seen
 	override   *Error
@@ -164,10 +165,6 @@ func (s *Session) Closed() { s.post(evClosed) }
 // Shutdown ends the connection after the exchange under way, or after a moment if there
 // is none.
 func (s *Session) Shutdown() { s.post(evShutdown) }
-
-// Spilling reports that input is being written to disk, so that an edge can feed it off
-// its event loop. Called by the edge.
-func (s *Session) Spilling() bool { return s.respond.spilling.Load() }
 
 // post leaves an event for the owner, or becomes the owner and handles it.
 func (s *Session) post(ev uint32) {

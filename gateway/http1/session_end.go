@@ -80,7 +80,7 @@ func (s *Session) end() {
 		s.linger()
 	case s.phase == phaseBody:
 		// The client still sends: read on and throw away, within maxDrain.
-		s.respond.spilling.Store(false)
+		s.spilling = false
 	default:
 		s.nextRequest()
 	}

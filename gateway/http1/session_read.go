@@ -191,8 +191,8 @@ func (s *Session) readBody(p []byte) (consumed int, done bool) {
 	if s.isChunked && !s.dispatched && body.Received() > s.cfg.BufferBody {
 		s.dispatch()
 	}
-	if !s.respond.spilling.Load() && body.Spilled() {
-		s.respond.spilling.Store(true)
+	if !s.spilling && body.Spilled() {
+		s.spilling = true
 		s.tr.Spilling()
 	}
 	return consumed, false
@@ -211,7 +211,7 @@ func (s *Session) decode(p []byte) (n int, data []byte, end bool, err *Error) {
 // bodyComplete is called after the last byte of a body was consumed.
 func (s *Session) bodyComplete() {
 	s.respond.bodyOpen.Store(false)
-	s.respond.spilling.Store(false)
+	s.spilling = false
 	s.readBy = 0
 	if s.x.Body == nil {
 		s.nextRequest() // the answer ended before its request's body did

@@ -4,9 +4,10 @@
 // In: listeners. Out: bytes into http1.Session, and back.
 //
 // Goroutines: netpoll's poller reads a connection and calls Session.Feed right
-// there, without a hand-over to another goroutine, so nothing reached from Feed may block. Only
-// a connection whose body is being written to disk is fed on a goroutine of its
-// own. Answers are written by whoever ends them, without blocking, to a
+// there, without a hand-over to another goroutine, so nothing reached from Feed may block. The
+// one exception is a body that outgrows its memory: it is written to disk right
+// there, since waiting for the disk is the only way to make netpoll read slower than the
+// client sends. Answers are written by whoever ends them, without blocking, to a
 // duplicate of the descriptor; what a client does not take waits in its session until
 // writer, a small epoll loop of our own, says that there is room.
 //

@@ -30,7 +30,6 @@ func NewLoop() (*Loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	go w.run()
 	return &Loop{writer: w}, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +26,8 @@ type listener struct {
 	file     *os.File
 	fd       int // file's
 	ready    int // the epoll instance
-	wake     int // the eventfd
+	mu       sync.Mutex
+	wake     int // the eventfd; -1 once it is closed
 	tcp      bool
 	log      *slog.Logger
 	closing  atomic.Bool
@@ -110,20 +112,27 @@ func (l *listener) Accept() (net.Conn, error) {
 
 // shutdown wakes the poller, which stops accepting.
 func (l *listener) shutdown() {
-	if l.closing.CompareAndSwap(false, true) {
-		_, _ = unix.Write(l.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // an eventfd takes it always
-		_ = l.Listener.Close()                                    // a unix socket's file goes with this
+	if !l.closing.CompareAndSwap(false, true) {
+		return
 	}
+	l.mu.Lock()
+	if l.wake >= 0 { // a client may have woken the poller before us
+		_, _ = unix.Write(l.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) // an eventfd takes it always
+	}
+	l.mu.Unlock()
+	_ = l.Listener.Close() // a unix socket's file goes with this
 }
 
 // Close frees the descriptors. The poller must have stopped.
 func (l *listener) Close() error {
-	for _, fd := range [...]int{l.ready, l.wake} {
-		if fd >= 0 {
-			_ = unix.Close(fd)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, fd := range [...]*int{&l.ready, &l.wake} {
+		if *fd >= 0 {
+			_ = unix.Close(*fd)
+			*fd = -1
 		}
 	}
-	l.ready, l.wake = -1, -1
 	return l.file.Close()
 }
 

@@ -162,6 +162,7 @@ class Connection:
         self.sock = sock
         self.queue: Deque[Item] = deque()
         self.out: List[Buffer] = []
+        self.error = ""  # why writing ended, unless the gateway ended it
         self.aborted: Set[int] = set()  # ids of requests without a stream
         self.blocking: Callable[[], None] = lambda: None
         self.corked: Callable[[], bool] = lambda: False
@@ -283,6 +284,8 @@ class Connection:
 
     def _broken(self, error: BaseException) -> None:
         """A record may be cut off, as the gateway is gone or a signal handler raised: nothing may follow it."""
+        if self.sock.fileno() >= 0 and not isinstance(error, ConnectionError):
+            self.error = "cannot go on writing: %r" % error
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:

@@ -131,7 +131,7 @@ class Threads:
             while self._count > 0:
                 self._finished.wait()
         self._connection.flush()
-        return self._error
+        return self._error or self._connection.error
 
     def stop(self) -> None:
         """Have :meth:`run` return once everything that was received is answered. Any thread; does not wait."""
@@ -202,7 +202,7 @@ class Threads:
         popleft = queue.popleft
         handle = self._handle
         clock = time.perf_counter
-        began = clock()
+        began = read = clock()
         # Reading the clock costs as much as a part of a short request, so it is read after 1, 2, 4… of them.
         count = left = 1
         try:
@@ -223,6 +223,10 @@ class Threads:
                     count *= 2
                 left = count
                 began = now
+                if now - read > self._tick and lead and queue:
+                    # A long batch must not keep credit, bodies and ABORT_REQUEST from the other threads.
+                    self._read(me, socket.MSG_DONTWAIT)
+                    read = now
         except IndexError:
             pass  # another thread took the last one
         if not lead:
@@ -269,8 +273,8 @@ class Threads:
             if self._share < _BLOCKING_SHARE:
                 self.inline = True
 
-    def _read(self, me: Runner) -> bool:
-        """Read once; False at the end."""
+    def _read(self, me: Runner, flags: int = 0) -> bool:
+        """Read once; False at the end. Flag MSG_DONTWAIT: read what is there, if anything."""
         connection = self._connection
         if connection.out:
             connection.flush()
@@ -281,21 +285,26 @@ class Threads:
             self._turned = 0.0
             if self._stopping:
                 self._end_if_drained()
-        data = self._recv()
+        data = self._recv(flags)
         with self._lock:
             self._busy = True
             self._batch += 1
             if self._watcher_sleeps:
                 self._call_watcher()
+        if data is None:
+            return True
         if not data:
             self._close()
             return False
         return self._feed(data)
 
-    def _recv(self) -> bytes:
+    def _recv(self, flags: int = 0) -> Optional[bytes]:
+        """What was read: nothing at the end; None when there is nothing yet and it must not wait."""
         sock = self._connection.sock
         try:
-            return sock.recv(_RECV)
+            return sock.recv(_RECV, flags)
+        except BlockingIOError:
+            return None
         except ConnectionError:
             return b""
         except OSError:
@@ -304,13 +313,15 @@ class Threads:
             raise
 
     def _feed(self, data: bytes) -> bool:
+        queue = self._connection.queue
+        before = len(queue)
         try:
             self._connection.feed(data)
         except ProtocolError as error:
             self._error = str(error)
             self._close()
             return False
-        self._received += len(self._connection.queue)
+        self._received += max(0, len(queue) - before)
         return True
 
     def _park(self, me: Runner, idle: Optional[float]) -> bool:

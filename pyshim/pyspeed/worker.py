@@ -80,7 +80,7 @@ def serve(settings: Dict[str, Any], data: socket.socket, marks: mmap.mmap, contr
     # A terminal's Ctrl-C reaches the whole group; what it means is for the gateway to decide. A handler, as
     # SIG_IGN would be inherited by the programs that the application starts.
     signal.signal(signal.SIGINT, _ignore)
-    signal.signal(signal.SIGTERM, lambda *_: control.stop_from_signal())
+    signal.signal(signal.SIGTERM, _Stopper(control))
     control.on("stop", _stop_before_ready)
     control.on("ping", lambda message: control.send({"event": "pong", "n": message.get("n", 0), "loop_ms": 0}))
     control.on("stats", lambda _: control.send({"event": "stats", "active": 0, "threads": 0, "rss": resident_bytes()}))
@@ -131,6 +131,22 @@ def report_failure(control: Control, failure: StartFailed) -> int:
 def _stop_before_ready(message: Message) -> None:
     # Nothing has been served, and the main thread may be inside the application's import for long.
     os._exit(EXIT_OK)
+
+
+class _Stopper:
+    """SIGTERM's handler: a graceful stop."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._pid = os.getpid()
+
+    def __call__(self, signum: int, frame: object) -> None:
+        if os.getpid() == self._pid:
+            self._control.stop_from_signal()
+        else:
+            # A forked child that has not come to _leave_to_parent yet: the parent is not who was meant.
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
 
 
 def _ignore(signum: int, frame: object) -> None:

@@ -218,6 +218,16 @@ def test_every_request_runs_once_and_gets_its_own_answer(threads: int, switch: f
             assert worker.ask("stats", "stats")["threads"] == 1
 
 
+def test_a_long_batch_does_not_keep_the_socket_unread() -> None:
+    """Its requests are short enough to run inline, one after the other; in between the leader reads."""
+    with Worker("wsgi_apps:blocking", HERE, threads=1) as worker:
+        ids = worker.batch([environ("/busy", query="0.003") for _ in range(200)])
+        worker.answer(ids[3])
+        worker.abort(ids[-1])
+        assert worker.answer(ids[-1]).app_status == records.APP_ABORTED
+        assert worker.marks[ids[-1]] == 0
+
+
 @pytest.mark.parametrize("threads", [0, 1])
 def test_stop_finishes_what_was_received(threads: int) -> None:
     with Worker("wsgi_apps:blocking", HERE, threads=threads) as worker:
