@@ -366,9 +366,6 @@ func (d *Dispatcher) Stop() {
 	}
 }
 
-// ASGI is whether the workers run an ASGI application; known once one serves.
-func (d *Dispatcher) ASGI() bool { return d.asgi.Load() }
-
 // Load is the state of one worker, for metrics.
 type Load struct {
 	ID                  string

@@ -244,7 +244,7 @@ func (g *Gateway) edges(listeners []net.Listener) ([]edge, error) {
 		HeaderTimeout: t.Header, BodyTimeout: t.Body, IdleTimeout: t.Idle, WriteTimeout: t.Write,
 		Responder: serverWide{g.dispatcher}, Budget: g.budget, Clock: g.clock, Done: g.ended,
 	}
-	if !g.dispatcher.ASGI() {
+	if !g.asgi() {
 		// A slow upload must not hold a thread; an ASGI application reads while it arrives.
 		cfg.BufferBody = g.cfg.Server.BufferBody
 	}
@@ -261,6 +261,16 @@ func (g *Gateway) edges(listeners []net.Listener) ([]edge, error) {
 		edges = append(edges, e)
 	}
 	return edges, nil
+}
+
+// asgi is whether the workers, which have all said that they are ready, run an ASGI application.
+func (g *Gateway) asgi() bool {
+	for _, w := range g.supervisor.Workers() {
+		if w.Info.Interface != "" {
+			return w.Info.Interface == "asgi"
+		}
+	}
+	return false
 }
 
 // ready is the answer to the admin listener's /ready.

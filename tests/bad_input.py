@@ -143,6 +143,7 @@ def framing() -> Iterator[Refuse]:
     yield Refuse(10, "bare semicolon", chunks(b"5;\r\nhello\r\n0\r\n\r\n"))
     yield Refuse(11, "trailers over the limit", chunks(b"5\r\nhello\r\n0\r\nX: " + b"y" * 70_000 + b"\r\n\r\n"), 431)
     # RFC 9110 §6.5.1. Where the application answers before it has the whole body, it could only be cut.
+    yield Refuse(11, "500 trailers", chunks(b"5\r\nhello\r\n0\r\n" + b"X: y\r\n" * 500 + b"\r\n"), 431)
     for trailer in (b"Content-Length", b"Transfer-Encoding", b"Host", b"Authorization", b"Content-Type"):
         yield Refuse(11, f"trailer {trailer.decode()}", chunks(b"5\r\nhello\r\n0\r\n" + trailer + b": 5\r\n\r\n"))
     yield Refuse(11, "trailer without colon", chunks(b"5\r\nhello\r\n0\r\nnonsense\r\n\r\n"))
@@ -272,6 +273,7 @@ def lines() -> Iterator[Refuse]:
     yield Refuse(31, "CL over the limit", post(b"Content-Length: %d\r\n" % (BODY_LIMIT + 1)), 413)
     yield Refuse(31, "CL far over the limit", post(b"Content-Length: 1000000000000000000\r\n"), 413)
     block = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    yield Refuse(31, "chunk size over the limit", chunks(b"7fffffff\r\n"), 413)
     yield Refuse(31, "chunks over the limit", chunks(block * (BODY_LIMIT // 0x10000 + 1) + b"0\r\n\r\n"), 413)
 
 

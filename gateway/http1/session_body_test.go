@@ -139,3 +139,68 @@ func TestRequestsDoNotMix(t *testing.T) {
 	r.s.Closed()
 	r.check()
 }
+
+// A request is readable until its end, whatever comes behind it.
+func TestRequestStaysReadable(t *testing.T) {
+	show := func(x *exchange.Exchange) string { return fmt.Sprintf("%s %q", x.Request.Target, x.Request.Fields) }
+	var x *exchange.Exchange
+	var before string
+	r := newRig(t, responder(func(y *exchange.Exchange) { x, before = y, show(y) }), nil)
+	f := func(size int, parts ...int) {
+		t.Helper()
+		r.s.Feed([]byte(get("/first", "X: "+strings.Repeat("a", size))))
+		r.s.Feed([]byte("GET /second HTTP/1.1\r\nHost: h\r\nX: "))
+		for _, n := range parts {
+			r.s.Feed([]byte(strings.Repeat("b", n)))
+			if now := show(x); now != before {
+				t.Fatalf("%.60s became %.60s", before, now)
+			}
+		}
+		r.s.Feed([]byte("\r\n\r\n"))
+		for range 2 {
+			if now := show(x); now != before {
+				t.Fatalf("%.60s became %.60s", before, now)
+			}
+			_ = x.Writer.Answer(200, nil, nil)
+		}
+	}
+	f(10, 100, 5000)
+	f(3000, 1000, 1000)
+	f(4000, 3000, 3000, 3000)
+	f(4040, 1, 1, 1, 1, 3000)
+	f(20_000, 3000, 20_000)
+	r.s.Closed()
+	r.check()
+}
+
+// What has come of a body can be taken before its end.
+func TestBodyArrivesInParts(t *testing.T) {
+	for name, parts := range map[string][]string{
+		"length":  {"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\n", "ab", "cd", "ef"},
+		"chunked": {chunkedPost, "2\r\nab\r\n", "1\r\nc\r\n1\r\nd\r\n", "2\r\nef\r\n0\r\n\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var told []string
+			r := newRig(t, responder(func(x *exchange.Exchange) {
+				x.Body.Notify(func() {
+					part, end, err := x.Body.Next(nil, 100)
+					told = append(told, fmt.Sprintf("%s %v", part, end))
+					if err != nil {
+						t.Error(err)
+					}
+					if end {
+						_ = x.Writer.Answer(200, nil, nil)
+					}
+				})
+			}), nil)
+			for _, p := range parts {
+				r.s.Feed([]byte(p))
+			}
+			if got, want := strings.Join(told, ", "), "ab false, cd false, ef true"; got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+			r.s.Closed()
+			r.check()
+		})
+	}
+}

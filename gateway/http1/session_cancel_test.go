@@ -143,6 +143,9 @@ func TestRefusedInTheMiddle(t *testing.T) {
 				if src.cancelled != 1 {
 					t.Errorf("told %d times", src.cancelled)
 				}
+				for range 3 { // it sends on, which changes nothing
+					r.s.Feed(make([]byte, maxCarry/2))
+				}
 			})
 			r.s.Feed([]byte(get("/b")))
 			if got := r.tr.text(); got != out {

@@ -160,11 +160,12 @@ func (s *Session) readBody(p []byte) (consumed int, done bool) {
 				return len(p), false
 			}
 		}
-		if err == nil && body != nil && len(data) > 0 {
+		if err == nil && body != nil {
 			switch {
-			case s.isChunked && body.Received()+int64(len(data)) > s.cfg.Body:
+			case s.isChunked && body.Received()+int64(len(data)) > s.cfg.Body-s.chunked.Left():
+				// The chunk's size says so before its data comes.
 				err = tooLarge()
-			default:
+			case len(data) > 0:
 				if e := body.Stage(data); e != nil {
 					err = &Error{Status: 500, Reason: e.Error()}
 				}
@@ -233,7 +234,6 @@ func (s *Session) dispatch() {
 // nextRequest makes the connection wait for, or go on with, the next request.
 func (s *Session) nextRequest() {
 	s.phase = phaseHead
-	s.parser.Reset()
 	if s.off == len(s.buf) {
 		s.buf, s.off = putBuffer(s.buf), 0
 	} else {
