@@ -42,7 +42,7 @@ func workerDies(t *testing.T, s Settings) {
 	w.write(appendResponse(nil, req.id, 0, 103, ""))
 	w.write(appendResponse(nil, req.id, 0, 200, "part"))
 	unmarked.streamed(4)
-	gone, left, req := ask("/left")
+	gone, left, _ := ask("/left")
 	gone.x.Source.Cancelled()
 	w.next(fcgi.TypeAbortRequest)
 	up := r.client()
@@ -181,7 +181,8 @@ func protocolBroken(t *testing.T, s Settings) {
 			w := startWorker(t, r.Dispatcher, "1", Worker{})
 			_, a := r.ask("/a")
 			_, b := r.ask("/b")
-			req, other := w.request(), w.request()
+			req := w.request()
+			w.request()
 			w.marks[req.id] = 1
 			w.write(bytes(req.id))
 			<-w.served
@@ -197,7 +198,7 @@ func protocolBroken(t *testing.T, s Settings) {
 			}
 			b.open()
 			next := startWorker(t, r.Dispatcher, "2", Worker{})
-			other = next.request()
+			other := next.request()
 			next.answer(other.id, "")
 			b.want(200, "")
 		})

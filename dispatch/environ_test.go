@@ -204,22 +204,30 @@ func TestScope(t *testing.T) {
 		want    map[string]any
 	}{
 		{"nothing", &testEncoder, request(), nil},
-		{"in order, lower case", &testEncoder, request("Host: h", "X-B: 1", "X-A: 2", "x-b: 3", "Cookie: a", "Cookie: b"),
-			headers("host", "h", "x-b", "1", "x-a", "2", "x-b", "3", "cookie", "a", "cookie", "b")},
+		{
+			"in order, lower case", &testEncoder, request("Host: h", "X-B: 1", "X-A: 2", "x-b: 3", "Cookie: a", "Cookie: b"),
+			headers("host", "h", "x-b", "1", "x-a", "2", "x-b", "3", "cookie", "a", "cookie", "b"),
+		},
 		{"underscores", &testEncoder, request("X_A: evil", "X-A: 1", "_: 2"), headers("x-a", "1")},
 		{"obs-text and long", &testEncoder, request("X-A: \xff\xe9", long+": v"), headers("x-a", "\u00ff\u00e9", strings.ToLower(long), "v")},
 		{"method in lower case", &testEncoder, with(request(), func(x *exchange.Exchange) { x.Request.Method = []byte("patch-x") }), map[string]any{"method": "PATCH-X"}},
 		{"path in UTF-8", &testEncoder, with(request(), func(x *exchange.Exchange) { x.Request.Path = []byte("/é") }), map[string]any{"path": "/é"}},
-		{"path not in UTF-8", &testEncoder, with(request(), func(x *exchange.Exchange) { x.Request.Path = []byte("/a\xff\xc3/\xed\xa0\x80") }),
-			map[string]any{"path": "/a\ufffd/\ufffd"}},
-		{"long path", &testEncoder, with(request(), func(x *exchange.Exchange) { x.Request.Path = []byte(strings.Repeat("/p", 4000)) }),
-			map[string]any{"path": strings.Repeat("/p", 4000)}},
+		{
+			"path not in UTF-8", &testEncoder, with(request(), func(x *exchange.Exchange) { x.Request.Path = []byte("/a\xff\xc3/\xed\xa0\x80") }),
+			map[string]any{"path": "/a\ufffd/\ufffd"},
+		},
+		{
+			"long path", &testEncoder, with(request(), func(x *exchange.Exchange) { x.Request.Path = []byte(strings.Repeat("/p", 4000)) }),
+			map[string]any{"path": strings.Repeat("/p", 4000)},
+		},
 		{"root path", &root, request(), map[string]any{"path": "/münt/p q", "root_path": "/münt", "raw_path": "b:/m\u00c3\u00bcnt/p%20q"}},
 		{"HTTP/1.0", &testEncoder, with(request(), func(x *exchange.Exchange) { x.Request.Minor = 0 }), map[string]any{"http_version": "1.0"}},
 		{"TLS", &testEncoder, with(request(), func(x *exchange.Exchange) { x.Request.TLS = true }), map[string]any{"scheme": "https"}},
 		{"no query", &testEncoder, with(request(), func(x *exchange.Exchange) { x.Request.Query = nil }), map[string]any{"query_string": "b:"}},
-		{"unix socket", &testEncoder, with(request(), func(x *exchange.Exchange) { x.Peer = &exchange.Peer{ServerName: "/run/\xff.sock"} }),
-			map[string]any{"client": nil, "server": []any{"/run/\ufffd.sock", nil}}},
+		{
+			"unix socket", &testEncoder, with(request(), func(x *exchange.Exchange) { x.Peer = &exchange.Peer{ServerName: "/run/\xff.sock"} }),
+			map[string]any{"client": nil, "server": []any{"/run/\ufffd.sock", nil}},
+		},
 	}
 	values := make([][]byte, 0, len(cases))
 	for _, c := range cases {

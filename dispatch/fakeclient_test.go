@@ -136,7 +136,7 @@ func (r *rig) ask(nonce string) (*client, *recorder) {
 }
 
 func newBody(data string, done bool) *exchange.Body {
-	b := exchange.NewBody(1<<20, "")
+	b := exchange.NewBody(1<<20, nil, "")
 	_ = b.Append([]byte(data)) // stays in memory
 	if done {
 		b.Finish()

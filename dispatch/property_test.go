@@ -300,7 +300,7 @@ func (f *fleet) send(c *client, text string, rnd *rand.Rand) (*recorder, string)
 		return c.post(text, newBody("whole", true), 5), "whole"
 	case 1:
 		data := strings.Repeat(text, 1+rnd.IntN(20))
-		body := exchange.NewBody(1<<20, "")
+		body := exchange.NewBody(1<<20, nil, "")
 		a := c.post(text, body, -1)
 		for at := 0; at < len(data); {
 			n := min(1+rnd.IntN(100), len(data)-at)

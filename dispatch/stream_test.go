@@ -63,7 +63,7 @@ func bodyCredit(t *testing.T, s Settings) {
 	r := newRig(t, s)
 	w := startWorker(t, r.Dispatcher, "1", Worker{})
 	data := bytes.Repeat([]byte("0123456789"), 60000)
-	body := exchange.NewBody(1<<20, "")
+	body := exchange.NewBody(1<<20, nil, "")
 	c := r.client()
 	a := c.post("/p", body, int64(len(data)))
 	req := w.request()
@@ -107,7 +107,7 @@ func bodyOnTheWay(t *testing.T, s Settings) {
 	r := newRig(t, s)
 	w := startWorker(t, r.Dispatcher, "1", Worker{})
 	const parts, size = 500, 3000
-	body := exchange.NewBody(64<<10, t.TempDir())
+	body := exchange.NewBody(64<<10, nil, t.TempDir())
 	a := r.client().post("/p", body, -1)
 	req := w.request()
 	go func() {
@@ -144,7 +144,7 @@ func bodyOnTheWay(t *testing.T, s Settings) {
 func TestBodyFails(t *testing.T) {
 	r := newRig(t, Settings{})
 	w := startWorker(t, r.Dispatcher, "1", Worker{})
-	body := exchange.NewBody(1<<20, "")
+	body := exchange.NewBody(1<<20, nil, "")
 	a := r.client().post("/p", body, 100)
 	req := w.request()
 	body.Fail(errors.New("cannot read"))

@@ -243,6 +243,7 @@ func (g *Gateway) edges(listeners []net.Listener) ([]edge, error) {
 		Body:   l.Body, BodyMemory: exchange.MaxWindow,
 		HeaderTimeout: t.Header, BodyTimeout: t.Body, IdleTimeout: t.Idle, WriteTimeout: t.Write,
 		Responder: serverWide{g.dispatcher}, Budget: g.budget, Clock: g.clock, Done: g.ended,
+		Problem: func(err error) { g.log.Error("cannot serve a request", "cause", err) },
 	}
 	if !g.asgi() {
 		// A slow upload must not hold a thread; an ASGI application reads while it arrives.

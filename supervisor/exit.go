@@ -73,11 +73,21 @@ func signalName(sig syscall.Signal) string {
 		sig  syscall.Signal
 		name string
 	}{
-		{syscall.SIGKILL, "SIGKILL"}, {syscall.SIGTERM, "SIGTERM"}, {syscall.SIGSEGV, "SIGSEGV"},
-		{syscall.SIGABRT, "SIGABRT"}, {syscall.SIGBUS, "SIGBUS"}, {syscall.SIGINT, "SIGINT"},
-		{syscall.SIGQUIT, "SIGQUIT"}, {syscall.SIGHUP, "SIGHUP"}, {syscall.SIGILL, "SIGILL"},
-		{syscall.SIGFPE, "SIGFPE"}, {syscall.SIGPIPE, "SIGPIPE"}, {syscall.SIGALRM, "SIGALRM"},
-		{syscall.SIGUSR1, "SIGUSR1"}, {syscall.SIGUSR2, "SIGUSR2"}, {syscall.SIGXCPU, "SIGXCPU"},
+		{syscall.SIGKILL, "SIGKILL"},
+		{syscall.SIGTERM, "SIGTERM"},
+		{syscall.SIGSEGV, "SIGSEGV"},
+		{syscall.SIGABRT, "SIGABRT"},
+		{syscall.SIGBUS, "SIGBUS"},
+		{syscall.SIGINT, "SIGINT"},
+		{syscall.SIGQUIT, "SIGQUIT"},
+		{syscall.SIGHUP, "SIGHUP"},
+		{syscall.SIGILL, "SIGILL"},
+		{syscall.SIGFPE, "SIGFPE"},
+		{syscall.SIGPIPE, "SIGPIPE"},
+		{syscall.SIGALRM, "SIGALRM"},
+		{syscall.SIGUSR1, "SIGUSR1"},
+		{syscall.SIGUSR2, "SIGUSR2"},
+		{syscall.SIGXCPU, "SIGXCPU"},
 	} {
 		if s.sig == sig {
 			return s.name

@@ -32,6 +32,7 @@ const (
 )
 
 func (s State) String() string {
+	//exhaustive:enforce
 	switch s {
 	case Starting:
 		return "starting"

@@ -24,6 +24,8 @@ type Body struct {
 	mem      []byte // bytes mem[off:] wait
 	off      int
 	limit    int
+	budget   *Budget
+	charged  int // of the budget
 	dir      string
 	file     *os.File // everything after mem, from read to write
 	readAt   int64
@@ -35,10 +37,22 @@ type Body struct {
 	notify   func()
 }
 
-// NewBody makes a body that keeps at most limit bytes in memory and the rest
-// in a temporary file in dir ("" is the system's).
-func NewBody(limit int, dir string) *Body {
-	return &Body{limit: limit, dir: dir}
+// NewBody makes a body that keeps at most limit bytes in memory, less when the budget
+// for all is nearly used up, and the rest in a temporary file in dir ("" is the
+// system's). A nil budget is no limit.
+func NewBody(limit int, budget *Budget, dir string) *Body {
+	if budget != nil {
+		limit = min(limit, budget.Window())
+	}
+	return &Body{limit: limit, budget: budget, dir: dir}
+}
+
+// charge tells the budget how much memory the body has now. With mu held.
+func (b *Body) charge() {
+	if n := cap(b.mem) - b.charged; n != 0 && b.budget != nil {
+		b.budget.Hold(n)
+		b.charged += n
+	}
 }
 
 // Append takes over a copy of p and tells the reader. An error means that the
@@ -63,6 +77,7 @@ func (b *Body) Stage(p []byte) error {
 			b.off = 0
 		}
 		b.mem = append(b.mem, p...)
+		b.charge()
 	default:
 		b.err = b.spill(p)
 		return b.err
@@ -198,6 +213,7 @@ func (b *Body) Close() {
 	b.closed = true
 	b.notify = nil
 	b.mem, b.off = nil, 0
+	b.charge()
 	f := b.file
 	b.file, b.readAt, b.writeAt = nil, 0, 0
 	b.mu.Unlock()

@@ -30,7 +30,7 @@ func TestBodyOrder(t *testing.T) {
 	f := func(limit, mostIn, mostOut int, eager float64) {
 		t.Helper()
 		rnd := rand.New(rand.NewPCG(uint64(limit), uint64(mostIn)))
-		b := NewBody(limit, t.TempDir())
+		b := NewBody(limit, nil, t.TempDir())
 		var in, out []byte
 		for len(in) < 100_000 {
 			p := make([]byte, 1+rnd.IntN(mostIn))
@@ -75,7 +75,7 @@ func TestBodyOrder(t *testing.T) {
 func TestBodyComplete(t *testing.T) {
 	f := func(name string, want bool, do func(b *Body)) {
 		t.Run(name, func(t *testing.T) {
-			b := NewBody(10, t.TempDir())
+			b := NewBody(10, nil, t.TempDir())
 			do(b)
 			p, ok := b.Complete(8)
 			if ok != want || ok && int64(len(p)) != b.Received() {
@@ -97,7 +97,7 @@ func TestBodyComplete(t *testing.T) {
 }
 
 func TestBodyNotify(t *testing.T) {
-	b := NewBody(100, t.TempDir())
+	b := NewBody(100, nil, t.TempDir())
 	told := 0
 	b.Notify(func() { told++; _, _, _ = b.Next(nil, 100) })
 	f := func(want int, do func()) {
@@ -124,7 +124,7 @@ func TestBodyNotify(t *testing.T) {
 
 func TestBodyFails(t *testing.T) {
 	t.Run("cut off", func(t *testing.T) {
-		b := NewBody(100, "")
+		b := NewBody(100, nil, "")
 		_ = b.Append([]byte("abc"))
 		b.Fail(ErrBodyCut)
 		b.Fail(io.EOF)
@@ -136,7 +136,7 @@ func TestBodyFails(t *testing.T) {
 		}
 	})
 	t.Run("no such directory", func(t *testing.T) {
-		b := NewBody(2, filepath.Join(t.TempDir(), "missing"))
+		b := NewBody(2, nil, filepath.Join(t.TempDir(), "missing"))
 		if err := b.Append([]byte("ab")); err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +149,7 @@ func TestBodyFails(t *testing.T) {
 		b.Close()
 	})
 	t.Run("file gone bad", func(t *testing.T) {
-		b := NewBody(2, t.TempDir())
+		b := NewBody(2, nil, t.TempDir())
 		_ = b.Append([]byte("abc"))
 		_ = b.file.Close()
 		if _, end, err := b.Next(nil, 100); !end || err == nil {
@@ -165,7 +165,7 @@ func TestBodyFails(t *testing.T) {
 // Nothing is left of a body: not its file's name from the start, not its file in the end.
 func TestBodyLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
-	b := NewBody(1, dir)
+	b := NewBody(1, nil, dir)
 	_ = b.Append([]byte("abc"))
 	if !b.Spilled() {
 		t.Error("3 bytes are in memory, limit 1")
@@ -186,7 +186,7 @@ func TestBodyLeavesNothing(t *testing.T) {
 
 func TestBodyCloseDuringAppend(t *testing.T) {
 	for range 20 {
-		b := NewBody(500, t.TempDir())
+		b := NewBody(500, nil, t.TempDir())
 		b.Notify(func() { _, _, _ = b.Next(nil, 10) })
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -227,4 +227,28 @@ func TestBudget(t *testing.T) {
 	if b.Held() != 0 {
 		t.Errorf("%d bytes held", b.Held())
 	}
+}
+
+func TestBodyBudget(t *testing.T) {
+	budget := NewBudget(4 << 20)
+	b := NewBody(MaxWindow, budget, t.TempDir())
+	if err := b.Append(make([]byte, 50<<10)); err != nil {
+		t.Fatal(err)
+	}
+	if held := budget.Held(); held < 50<<10 || held > MaxWindow {
+		t.Errorf("a body of 50 KiB holds %d bytes of the budget", held)
+	}
+	b.Close()
+	if held := budget.Held(); held != 0 {
+		t.Errorf("a closed body holds %d bytes of the budget", held)
+	}
+	budget.Hold(4 << 20)
+	last := NewBody(MaxWindow, budget, t.TempDir())
+	if err := last.Append(make([]byte, MinWindow+1)); err != nil {
+		t.Fatal(err)
+	}
+	if held := budget.Held(); held != 4<<20 || !last.Spilled() {
+		t.Errorf("with the budget used up a body took %d bytes of memory", held-4<<20)
+	}
+	last.Close()
 }

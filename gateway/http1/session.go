@@ -45,6 +45,8 @@ type Config struct {
 	Responder exchange.Responder
 	Budget    *exchange.Budget
 	Clock     *Clock
+	// Problem is told what the operator should know: the disk for bodies fails. It must not block.
+	Problem func(error)
 	// Done is called by the connection's owner when an exchange has ended, with the request
 	// still readable; its Status is 0 if the client left before there was an answer. It
 	// must not block.

@@ -112,7 +112,6 @@ type stream struct {
 	src       source
 	flushed   int
 	part      func() int
-	pumping   bool
 	exhausted bool
 }
 

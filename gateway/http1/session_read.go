@@ -118,7 +118,7 @@ func (s *Session) readHead() bool {
 	s.isChunked = req.ContentLength < 0
 	s.bodyLeft, s.drained = req.ContentLength, 0
 	s.chunked = Chunked{}
-	s.x.Body = exchange.NewBody(s.cfg.BodyMemory, s.cfg.SpoolDir)
+	s.x.Body = exchange.NewBody(s.cfg.BodyMemory, s.cfg.Budget, s.cfg.SpoolDir)
 	s.respond.bodyOpen.Store(true)
 	s.readWithin(s.cfg.BodyTimeout)
 	// RFC 9110 §10.1.1: 100 is not needed once body bytes are here.
@@ -168,6 +168,9 @@ func (s *Session) readBody(p []byte) (consumed int, done bool) {
 			case len(data) > 0:
 				if e := body.Stage(data); e != nil {
 					err = &Error{Status: 500, Reason: e.Error()}
+					if s.cfg.Problem != nil {
+						s.cfg.Problem(e)
+					}
 				}
 			}
 		}

@@ -31,7 +31,7 @@ func (p *Parser) target(t []byte, req *exchange.Request) *Error {
 // absoluteForm: scheme "://" authority path-abempty [ "?" query ] (RFC 9112 §3.2.2).
 func (p *Parser) absoluteForm(t []byte, req *exchange.Request) *Error {
 	const http, https = "http://", "https://"
-	scheme := 0
+	var scheme int
 	secure := false
 	switch {
 	case len(t) > len(http) && exchange.EqualFold(t[:len(http)], http):

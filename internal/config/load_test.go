@@ -213,14 +213,14 @@ func TestRun(t *testing.T) {
 	failed := errors.New("failed")
 	f := func(args, wantOut string, wantErr error) {
 		t.Helper()
-		var out, errors bytes.Buffer
-		err := Run(strings.Fields(args), nil, dir, &out, &errors, Actions{
+		var out, warnings bytes.Buffer
+		err := Run(strings.Fields(args), nil, dir, &out, &warnings, Actions{
 			Version: "1.2.3",
 			Serve:   func(c *Config, _ *Sources) error { return failed },
 			Import:  func(c *Config, _ *Sources) (string, error) { return c.App.Target + " is WSGI", nil },
 		})
-		if err != wantErr || out.String() != wantOut || errors.Len() > 0 {
-			t.Errorf("%s: printed %q and %q, error %v", args, &out, &errors, err)
+		if !errors.Is(err, wantErr) || out.String() != wantOut || warnings.Len() > 0 {
+			t.Errorf("%s: printed %q and %q, error %v", args, &out, &warnings, err)
 		}
 	}
 	f("--version", "pyspeed-gw 1.2.3\n", nil)

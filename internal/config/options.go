@@ -130,7 +130,7 @@ func options() []option {
 		{
 			key: "server.buffer_budget", kind: size{1 << 20, 1 << 40}, value: "64MiB", flags: []string{"--buffer-budget"},
 			field: func(c *Config) any { return &c.Server.BufferBudget },
-			help:  "memory for answers that slow clients have not taken, in all",
+			help:  "memory, in all, for answers that slow clients have not taken and for request bodies that workers have not; beyond it answers wait in the workers and bodies on disk",
 		},
 		{
 			key: "server.backlog", kind: number{min: 1, max: 65535}, value: "2048", flags: []string{"--backlog"},

@@ -9,19 +9,24 @@ what the control thread asks for is handed to the loop, except `reclaim` and
 from __future__ import annotations
 
 import asyncio
-import mmap
-import socket
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any
 
 from .asgi_connection import Connection
-from .asgi_http import Application, HttpExchange
-from .control import Control, Message, resident_bytes
+from .control import resident_kib
 from .lifespan import Lifespan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Callable
+    from mmap import mmap
+    from typing import Any
+
+    from .asgi_http import Application, HttpExchange
+    from .control import Control, Message
 
 # How long a ping waits for the loop to turn before it reports that it did not.
 _PING_WAIT = 0.02  # seconds
@@ -30,8 +35,8 @@ _PING_WAIT = 0.02  # seconds
 def run(
     app: Application,
     settings: dict[str, Any],
-    data_socket: socket.socket,
-    marks: mmap.mmap,
+    data_socket: socket,
+    marks: mmap,
     control: Control,
     ready: Callable[[dict[str, Any]], None],
 ) -> int:
@@ -54,8 +59,8 @@ class _Service:
         self,
         app: Application,
         settings: dict[str, Any],
-        data_socket: socket.socket,
-        marks: mmap.mmap,
+        data_socket: socket,
+        marks: mmap,
         control: Control,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -136,7 +141,7 @@ class _Service:
     def _stats(self, message: Message) -> None:
         active = len(self._connection.running())
         self._control.send(
-            {"event": "stats", "active": active, "threads": threading.active_count(), "rss": resident_bytes()}
+            {"event": "stats", "active": active, "threads": threading.active_count(), "rss_kib": resident_kib()}
         )
 
     def _dump(self) -> None:

@@ -14,15 +14,20 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import marshal
-import socket
 import sys
-from collections.abc import Callable
-from typing import Any, Union
 
 from . import records
-from .asgi_http import Application, HttpExchange, StreamedBody
+from .asgi_http import HttpExchange, StreamedBody
 
-Buffer = Union[bytes, memoryview]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from collections.abc import Callable
+    from typing import Any, Union
+
+    from .asgi_http import Application
+
+    Buffer = Union[bytes, memoryview]
 
 _RECEIVE = 262144  # bytes read at once; holds several of the largest records
 _BULKY = 16384  # pieces from this size on are handed to the kernel as they are
@@ -50,7 +55,7 @@ class Connection:
     def __init__(
         self,
         app: Application,
-        data_socket: socket.socket,
+        data_socket: socket,
         marks: Any,
         loop: asyncio.AbstractEventLoop,
         state: dict[str, Any],

@@ -15,22 +15,21 @@ import asyncio
 import marshal
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
-from typing import (
-    TYPE_CHECKING,
-    Any,
-)
 
 from . import records
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from typing import Any
+
     from .asgi_connection import Connection
 
-Scope = dict[str, Any]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[Any]]
+    Scope = dict[str, Any]
+    Message = dict[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    Application = Callable[[Scope, Receive, Send], Awaitable[Any]]
 
 # send() raises OSError once the client has left: that is HTTP spec version 2.4.
 SPEC_VERSION = "2.4"

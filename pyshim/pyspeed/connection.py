@@ -8,14 +8,22 @@ thread flushes.
 
 from __future__ import annotations
 
-import socket
 import struct
 import threading
+from _socket import SHUT_RDWR
 from collections import deque
-from typing import Callable, Deque, Dict, List, Optional, Sequence, Set, Tuple
 
 from . import records
-from .records import Buffer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from typing import Callable, Deque, Dict, List, Optional, Sequence, Set, Tuple
+
+    from .records import Buffer
+
+    # request id, flags, content, and the stream when a body follows in STDIN records
+    Item = Tuple[int, int, bytes, Optional["Stream"]]
 
 # The header again, as few fields as the hot loop can do with: version and type together, and padding and flags.
 _HEADER = struct.Struct("!HHHH")
@@ -142,10 +150,6 @@ class Stream:
             self._uncredited = 0
 
 
-# request id, flags, content, and the stream when a body follows in STDIN records
-Item = Tuple[int, int, bytes, Optional[Stream]]
-
-
 class Connection:
     """One data socket.
 
@@ -158,7 +162,7 @@ class Connection:
     tells whether the calling thread will flush by itself soon.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket) -> None:
         self.sock = sock
         self.queue: Deque[Item] = deque()
         self.out: List[Buffer] = []
@@ -287,7 +291,7 @@ class Connection:
         if self.sock.fileno() >= 0 and not isinstance(error, ConnectionError):
             self.error = "cannot go on writing: %r" % error
         try:
-            self.sock.shutdown(socket.SHUT_RDWR)
+            self.sock.shutdown(SHUT_RDWR)
         except OSError:
             pass
         if not isinstance(error, OSError):

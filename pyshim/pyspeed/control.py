@@ -11,15 +11,20 @@ import faulthandler
 import marshal
 import os
 import select
-import socket
 import sys
 import threading
-from typing import Any, Callable, Dict, List
 
 from . import records
 
-Message = Dict[str, Any]
-Handler = Callable[[Message], None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from typing import Any, Callable, Dict, List
+
+    Message = Dict[str, Any]
+    Handler = Callable[[Message], None]
+
+_INT_MOST = 0x7FFFFFFF
 
 
 class StartFailed(Exception):
@@ -41,7 +46,7 @@ class Control:
     >>> control.send({"event": "pong"})    # any thread
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket) -> None:
         self._sock = sock
         self._sending = threading.Lock()
         self._parser = records.Parser()
@@ -53,8 +58,11 @@ class Control:
         os.set_blocking(self._wake_writer, False)
 
     def send(self, event: Message) -> None:
-        """Send one event. A gateway that is gone is no error: the control thread ends the process for it."""
-        parts = records.split(records.MESSAGE, 0, marshal.dumps(event, 2))
+        """Send one event of str, int (clamped to 31 bits), bool and lists of such.
+
+        A gateway that is gone is no error: the control thread ends the process for it.
+        """
+        parts = records.split(records.MESSAGE, 0, marshal.dumps({name: _plain(event[name]) for name in event}, 2))
         try:
             with self._sending:
                 self._sock.sendall(b"".join(parts))
@@ -144,13 +152,22 @@ class Control:
         self.send({"event": "dumped"})
 
 
-def resident_bytes() -> int:
-    """This process's resident memory now; where only the peak is known, the peak."""
+def _plain(value: Any) -> Any:
+    """The value within the marshal subset: no int over 31 bits, no str that is not UTF-8 (such as a file's odd name)."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(-_INT_MOST, min(value, _INT_MOST))
+    return value
+
+
+def resident_kib() -> int:
+    """This process's resident memory now, in KiB; where only the peak is known, the peak."""
     try:
         with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            return int(file.read().split()[1]) * (os.sysconf("SC_PAGE_SIZE") // 1024)
     except (OSError, ValueError, IndexError):
         import resource
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+        return peak // 1024 if sys.platform == "darwin" else peak

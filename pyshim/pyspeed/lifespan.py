@@ -15,10 +15,14 @@ import asyncio
 import logging
 import sys
 import traceback
-from typing import Any
 
-from .asgi_http import Application, Message
 from .control import StartFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .asgi_http import Application, Message
 
 _log = logging.getLogger("pyspeed.lifespan")
 

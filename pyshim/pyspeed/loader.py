@@ -7,18 +7,21 @@ the target itself.
 
 from __future__ import annotations
 
-import ast
-import difflib
 import functools
 import importlib
-import inspect
 import os
 import sys
-from types import ModuleType
-from typing import Any, Dict, List, Optional, Tuple
+from keyword import iskeyword
+from types import FunctionType, MethodType, ModuleType
 
 from .control import StartFailed
 from .tracebacks import own
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ast
+    from inspect import Signature
+    from typing import Any, Dict, List, Optional, Tuple
 
 DEFAULT_ATTRIBUTES = ("application", "app")
 
@@ -44,6 +47,12 @@ _ASGI_CLASSES = {
     "blacksheep.server.application.Application",
 }
 
+# Of code objects; as in the module inspect, which is imported only where these do not suffice: it takes a megabyte.
+_CO_VARARGS = 0x04
+_CO_COROUTINE = 0x80
+_CO_ASYNC_GENERATOR = 0x200
+# What makes a callable look like something else to inspect.
+_MARKS = ("__wrapped__", "__signature__", "_is_coroutine_marker", "__text_signature__")
 
 # Where this package was imported from: the zip, or the folder in a checkout.
 _SHIM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -109,7 +118,7 @@ def interface(app: Any, wanted: str = "auto", target: str = "the application") -
         )
     if not callable(app):
         hint = ""
-        if inspect.isawaitable(app):
+        if hasattr(type(app), "__await__"):
             hint = "; its factory is a coroutine function, which cannot be called here"
         raise StartFailed(
             "interface", "cannot serve %s: it is a %s, which is not callable%s" % (target, _kind(app), hint)
@@ -188,6 +197,11 @@ def _parse(expression: str, target: str) -> Tuple[List[str], Optional[Tuple[List
     """Names to follow, and the arguments when the expression is a call."""
     if not expression:
         return [], None
+    plain = expression.split(".")
+    if expression.isascii() and all(name.isidentifier() and not iskeyword(name) for name in plain):
+        return plain, None
+    import ast
+
     try:
         node: ast.expr = ast.parse(expression.strip(), mode="eval").body
         call: Optional[Tuple[List[Any], Dict[str, Any]]] = None
@@ -214,6 +228,8 @@ def _parse(expression: str, target: str) -> Tuple[List[str], Optional[Tuple[List
 
 
 def _similar(owner: Any, name: str) -> str:
+    import difflib
+
     close = difflib.get_close_matches(name, [n for n in dir(owner) if not n.startswith("__")], n=1)
     if close:
         return "; did you mean %r?" % close[0]
@@ -223,7 +239,7 @@ def _similar(owner: Any, name: str) -> str:
 def _candidates(module: ModuleType) -> str:
     names = []
     for name, value in vars(module).items():
-        if name.startswith("_") or inspect.isclass(value) or inspect.isfunction(value) or inspect.ismodule(value):
+        if name.startswith("_") or isinstance(value, (type, FunctionType, ModuleType)):
             continue
         if _known(value):
             names.append(name)
@@ -247,9 +263,14 @@ def _known(app: Any) -> str:
 def _is_coroutine_callable(app: Any) -> bool:
     while isinstance(app, functools.partial):
         app = app.func
-    if inspect.isclass(app):
+    if isinstance(app, type):
         # ``await app(scope, receive, send)`` makes an instance and awaits it.
         return hasattr(app, "__await__")
+    function, _ = _function(app)
+    if function is not None:
+        return bool(function.__code__.co_flags & _CO_COROUTINE)
+    import inspect
+
     return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None))  # noqa: B004
 
 
@@ -259,6 +280,11 @@ def _detect(app: Any, target: str, wanted: str) -> str:
         return known
     if _is_coroutine_callable(app):
         return "asgi"
+    two, three = _takes_two_three(app)
+    if two or three:
+        return ("wsgi" if wanted == "auto" else wanted) if two and three else "wsgi" if two else "asgi"
+    import inspect
+
     if inspect.isasyncgenfunction(app):
         raise StartFailed(
             "interface", "cannot serve %s: it is an asynchronous generator function, neither WSGI nor ASGI" % target
@@ -291,7 +317,41 @@ def _detect(app: Any, target: str, wanted: str) -> str:
     )
 
 
-def _takes(signature: inspect.Signature, count: int) -> bool:
+def _function(app: Any) -> Tuple[Optional[FunctionType], int]:
+    """The plain function that calling ``app`` runs, and how many arguments are bound to it already.
+
+    None where it takes :mod:`inspect` to tell, such as for what a decorator has marked or wrapped.
+    """
+    bound = 0
+    function = app
+    if type(app) is not FunctionType:
+        function = app if type(app) is MethodType else getattr(app, "__call__", None)  # noqa: B004
+        if type(function) is not MethodType or any(hasattr(app, mark) for mark in _MARKS):
+            return None, 0
+        function = function.__func__
+        bound = 1
+    if type(function) is not FunctionType or any(mark in function.__dict__ for mark in _MARKS):
+        return None, 0
+    return function, bound
+
+
+def _takes_two_three(app: Any) -> Tuple[bool, bool]:
+    """Whether a plain function takes two and three positional arguments; both False where that is not all there is."""
+    function, bound = _function(app)
+    if function is None:
+        return False, False
+    code = function.__code__
+    if code.co_flags & _CO_ASYNC_GENERATOR or code.co_argcount < bound:
+        return False, False
+    if code.co_kwonlyargcount > len(function.__kwdefaults__ or ()):
+        return False, False
+    most = code.co_argcount - bound
+    least = most - len(function.__defaults__ or ())
+    more = bool(code.co_flags & _CO_VARARGS)
+    return least <= 2 and (more or most >= 2), least <= 3 and (more or most >= 3)
+
+
+def _takes(signature: Signature, count: int) -> bool:
     try:
         signature.bind(*[None] * count)
     except TypeError:

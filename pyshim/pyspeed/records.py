@@ -8,9 +8,13 @@ using :class:`Parser`, as a call per record would cost more than the parsing.
 from __future__ import annotations
 
 import struct
-from typing import Dict, Final, Iterator, List, Optional, Tuple, Union
 
-Buffer = Union[bytes, bytearray, memoryview]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Final, Iterator, List, Optional, Tuple, Union
+
+    Buffer = Union[bytes, bytearray, memoryview]
+    Record = Tuple[int, int, int, bytes]  # type, request id, flags, content
 
 VERSION: Final = 1
 
@@ -45,8 +49,6 @@ HEADER: Final = struct.Struct("!BBHHBB")
 _END: Final = struct.Struct("!BBHHBBIB3x")
 _WINDOW: Final = struct.Struct("!BBHHBBI")
 _U32: Final = struct.Struct("!I")
-
-Record = Tuple[int, int, int, bytes]  # type, request id, flags, content
 
 
 class ProtocolError(Exception):

@@ -38,13 +38,18 @@ late is found out under the lock before the socket is read.
 from __future__ import annotations
 
 import select
-import socket
 import threading
 import time
-from typing import Callable, Dict, List, Optional
+from _socket import MSG_DONTWAIT, SHUT_RD
 
-from .connection import Connection, Item
 from .records import ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from typing import Callable, Dict, List, Optional
+
+    from .connection import Connection, Item
 
 # Bytes per read. Below 128 KiB malloc takes the buffer from its heap; above, a mapping is made and dropped per read.
 _RECV = 131008
@@ -225,7 +230,7 @@ class Threads:
                 began = now
                 if now - read > self._tick and lead and queue:
                     # A long batch must not keep credit, bodies and ABORT_REQUEST from the other threads.
-                    self._read(me, socket.MSG_DONTWAIT)
+                    self._read(me, MSG_DONTWAIT)
                     read = now
         except IndexError:
             pass  # another thread took the last one
@@ -410,7 +415,7 @@ class Threads:
     def _end_reading(self) -> None:
         """End the leader's recv."""
         try:
-            self._connection.sock.shutdown(socket.SHUT_RD)
+            self._connection.sock.shutdown(SHUT_RD)
         except OSError:
             pass
 
@@ -521,7 +526,7 @@ class Threads:
                 return True
 
 
-def _readable(sock: socket.socket) -> bool:
+def _readable(sock: socket) -> bool:
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(sock, select.POLLIN)

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import faulthandler
 import io
-import mmap
 import os
-import platform
-import signal
-import socket
 import sys
-from typing import Any, Dict, List
+from _socket import socket
+from mmap import mmap
 
 from . import loader
-from .control import Control, Message, StartFailed, resident_bytes
+from .control import Control, StartFailed, resident_kib
 from .tracebacks import summary, trimmed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from typing import Any, Dict, List
+
+    from .control import Message
+else:
+    import _signal as signal
 
 DATA, CONTROL, MARKS, SHIM = 3, 4, 5, 6
 MARKS_LENGTH = 65536
@@ -52,11 +58,11 @@ def main(arguments: List[str]) -> int:
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     # Where the interpreter crashes, its stack goes to the log.
     faulthandler.enable()
-    data, commands = socket.socket(fileno=DATA), socket.socket(fileno=CONTROL)
+    data, commands = socket(fileno=DATA), socket(fileno=CONTROL)
     for sock in (data, commands):
         # Whether a descriptor blocks is its creator's choice; Python would not find out.
         sock.setblocking(True)
-    marks = mmap.mmap(MARKS, MARKS_LENGTH)
+    marks = mmap(MARKS, MARKS_LENGTH)
     os.close(MARKS)
     control = Control(commands)
     os.register_at_fork(after_in_child=lambda: _leave_to_parent(data, commands))
@@ -73,7 +79,7 @@ def main(arguments: List[str]) -> int:
     return code
 
 
-def serve(settings: Dict[str, Any], data: socket.socket, marks: mmap.mmap, control: Control) -> int:
+def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control) -> int:
     """Load what ``settings`` (the start message) names and serve it until told to stop; returns the exit code."""
     target = settings["target"]
     sys.argv = [target]
@@ -83,7 +89,9 @@ def serve(settings: Dict[str, Any], data: socket.socket, marks: mmap.mmap, contr
     signal.signal(signal.SIGTERM, _Stopper(control))
     control.on("stop", _stop_before_ready)
     control.on("ping", lambda message: control.send({"event": "pong", "n": message.get("n", 0), "loop_ms": 0}))
-    control.on("stats", lambda _: control.send({"event": "stats", "active": 0, "threads": 0, "rss": resident_bytes()}))
+    control.on(
+        "stats", lambda _: control.send({"event": "stats", "active": 0, "threads": 0, "rss_kib": resident_kib()})
+    )
     control.on("reclaim", lambda _: control.send({"event": "reclaimed", "ids": []}))
     control.start()
     try:
@@ -101,7 +109,7 @@ def serve(settings: Dict[str, Any], data: socket.socket, marks: mmap.mmap, contr
             "event": "ready",
             "interface": interface,
             "threads": 0,
-            "python": platform.python_version(),
+            "python": sys.version.partition(" ")[0],
             "loop": "",
             "lifespan": "",
         }
@@ -153,7 +161,7 @@ def _ignore(signum: int, frame: object) -> None:
     """Do nothing."""
 
 
-def _leave_to_parent(*sockets: socket.socket) -> None:
+def _leave_to_parent(*sockets: socket) -> None:
     """In a child that the application forked: the sockets and what signals mean here are the parent's alone.
 
     With the sockets the child would hide the parent's death from the gateway, and could answer its requests.

@@ -6,27 +6,33 @@
 
 from __future__ import annotations
 
-import contextvars
 import marshal
-import mmap
-import socket
 import sys
+from contextvars import copy_context
 from io import BytesIO, TextIOWrapper
-from types import TracebackType
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Type
 
 from . import records
-from .connection import ClientDisconnected, Connection, Item, Stream
-from .control import Control, Message, resident_bytes
-from .records import Buffer
+from .connection import ClientDisconnected, Connection
+from .control import resident_kib
 from .threads import Threads
 from .tracebacks import trimmed
 from .wsgi_io import EmptyInput, ErrorStream, FileWrapper, body_input, not_iterable
 
-Environ = Dict[str, Any]
-Headers = List[Tuple[str, str]]
-ExcInfo = Tuple[Type[BaseException], BaseException, Optional[TracebackType]]
-Application = Callable[[Environ, Callable[..., Callable[[bytes], None]]], Iterable[bytes]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from mmap import mmap
+    from types import TracebackType
+    from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Type
+
+    from .connection import Item, Stream
+    from .control import Control, Message
+    from .records import Buffer
+
+    Environ = Dict[str, Any]
+    Headers = List[Tuple[str, str]]
+    ExcInfo = Tuple[Type[BaseException], BaseException, Optional[TracebackType]]
+    Application = Callable[[Environ, Callable[..., Callable[[bytes], None]]], Iterable[bytes]]
 
 _VERSION = records.VERSION
 _LAST = records.LAST
@@ -39,8 +45,8 @@ _UNSENT, _STREAMING, _COMPLETE = 0, 1, 2
 def run(
     app: Application,
     settings: Dict[str, Any],
-    data: socket.socket,
-    marks: mmap.mmap,
+    data: socket,
+    marks: mmap,
     control: Control,
     ready: Callable[[Dict[str, Any]], None],
 ) -> int:
@@ -54,7 +60,7 @@ def run(
         control.send({"event": "pong", "n": message.get("n", 0), "loop_ms": threads.stalled_ms()})
 
     def stats(message: Message) -> None:
-        control.send({"event": "stats", **threads.counts(), "rss": resident_bytes()})
+        control.send({"event": "stats", **threads.counts(), "rss_kib": resident_kib()})
 
     control.on("ping", ping)
     control.on("stats", stats)
@@ -355,7 +361,7 @@ def split_path(environ: Environ, root: str) -> None:
 
 
 def handler(
-    app: Application, base: Environ, connection: Connection, marks: mmap.mmap, root_path: str = ""
+    app: Application, base: Environ, connection: Connection, marks: mmap, root_path: str = ""
 ) -> Callable[[Item], None]:
     """The function that runs one request to its end. It raises nothing.
 
@@ -365,7 +371,7 @@ def handler(
     loads, dumps, pack = marshal.loads, marshal.dumps, records.HEADER.pack
     extend = connection.out.extend
     aborted = connection.aborted
-    new_context = contextvars.copy_context().copy
+    new_context = copy_context().copy
     root = root_path.rstrip("/")
     response, version, last, most = records.RESPONSE, records.VERSION, records.LAST, records.MAX_CONTENT
     window = records.MIN_WINDOW

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, Iterable, Iterator, List, NoReturn, Optional
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import IO, Any, BinaryIO, Iterable, Iterator, List, NoReturn, Optional
+
     from .connection import Stream
 
 _BLOCK = 61440  # whole pages, and with a head no more than one record
