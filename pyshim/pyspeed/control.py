@@ -153,7 +153,7 @@ class Control:
 
 
 def _plain(value: Any) -> Any:
-    """The value within the marshal subset: no int over 31 bits, no str that is not UTF-8 (such as a file's odd name)."""
+    """The value within the marshal subset: no int over 31 bits, no str that is not UTF-8."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, int) and not isinstance(value, bool):

@@ -78,7 +78,14 @@ elif target == "lifespan fails":
     sys.exit(3)
 elif target == "fails the second time":
     if not first:
-        send({"event": "failed", "stage": "import", "error": "SyntaxError: x", "traceback": "Traceback\n  SyntaxError: x\n"})
+        send(
+            {
+                "event": "failed",
+                "stage": "import",
+                "error": "SyntaxError: x",
+                "traceback": "Traceback\n  SyntaxError: x\n",
+            }
+        )
         sys.exit(4)
     ready()
     sys.exit(5)
@@ -120,7 +127,7 @@ elif target == "garbage on control":
 elif target == "prints":
     sys.stdout.write("hello\n\x1b[2Jcleared\nlevel=ERROR\rmsg=forged\n" + "x" * 40000 + "\n")
     sys.stdout.flush()
-    os.write(2, b"Traceback (most recent call last):\n  File \"a.py\", line 1\nValueError: \xff\xfe\x00\nno end")
+    os.write(2, b'Traceback (most recent call last):\n  File "a.py", line 1\nValueError: \xff\xfe\x00\nno end')
     ready()
     serve()
 elif target == "floods":
