@@ -2,6 +2,8 @@
 # make test       everything a change must pass; installs what it needs
 # make conformance what takes longer: race detector, linters, fuzzing, other Pythons
 # make help       the other targets
+#
+# PYTHON=... (3.9 or later) runs the example and the tests with another Python than python3.
 
 GO      ?= go
 PYTHON  ?= python3
@@ -16,7 +18,7 @@ PYTHONS ?= $(shell .ci/pythons)
 .PHONY: help run build test conformance race fuzz lint fmt bench pytest gotest e2e shim requirements pythons
 
 help:
-	@sed -n 's/^# //p' Makefile | head -4
+	@sed -n 's/^# //p' Makefile | head -5
 	@echo "build race fuzz lint fmt bench gotest shim e2e requirements pythons"
 
 build: $(BINARY)
@@ -25,12 +27,26 @@ build: $(BINARY)
 $(BINARY):
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $@ ./cmd/pyspeed-gw
 
+run: export VIRTUAL_ENV := $(abspath $(VENV))
 run: build $(VENV)/.installed
-	VIRTUAL_ENV=$(abspath $(VENV)) $(BINARY) -c examples/flask_shop/pyspeed.toml
+	$(BINARY) -c examples/flask_shop/pyspeed.toml
+
+# Made anew when the requirements changed, or when PYTHON was given and is another than before.
+ifneq ($(origin PYTHON),file)
+ifneq ($(shell cat $(VENV)/.made-with 2>/dev/null),$(shell echo $(PYTHON)))
+.PHONY: $(VENV)/.installed
+endif
+endif
 
 $(VENV)/.installed: tests/requirements.txt
-	@$(PYTHON) -m venv $(VENV) || { echo "cannot create a virtual environment: install Python 3.9 or later with its venv module (Debian: apt install python3-venv)"; exit 1; }
-	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	.ci/venv $(VENV) $(PYTHON) tests/requirements.txt
+	@touch $@
+
+# The linters check sources for Python 3.9, but do not run on it.
+$(VENV)/.linters: .ci/requirements.txt $(VENV)/.installed
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "cannot lint: mypy needs Python 3.10 or later, this is $$($(PY) --version); name one: make lint PYTHON=..."; exit 1; }
+	$(PY) -m pip install --quiet --disable-pip-version-check -r .ci/requirements.txt
 	@touch $@
 
 test: build $(VENV)/.installed requirements gotest shim e2e
@@ -63,7 +79,7 @@ fuzz:
 	    $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); \
 	  done; done
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.linters
 	cd tools && $(GO) build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	bin/golangci-lint run ./...
 	bin/golangci-lint fmt --diff
@@ -72,7 +88,7 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy --strict pyshim/pyspeed tests/harness benchmarks/compare.py benchmarks/runner
 
-fmt: $(VENV)/.installed
+fmt: $(VENV)/.linters
 	cd tools && $(GO) build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	bin/golangci-lint fmt
 	$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .

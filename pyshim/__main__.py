@@ -2,7 +2,10 @@
 
 import sys
 
-from pyspeed.worker import main
+from pyspeed import precompile
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    imported = precompile.begin(sys.modules["__main__"].__loader__)
+    from pyspeed.worker import main
+
+    sys.exit(main(sys.argv[1:], imported))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -222,7 +223,7 @@ def test_32_slowloris(_hasty: Callable[[str, str], Shop], edge: str, what: str) 
                 connection.send(bytes([byte]))
                 if not connection.sock.recv(1):
                     return
-            except TimeoutError:
+            except socket.timeout:  # TimeoutError since Python 3.10
                 continue
             except ConnectionError:
                 return

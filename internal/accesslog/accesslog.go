@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -83,7 +84,7 @@ func (l *Log) Ended(x *exchange.Exchange, took time.Duration) {
 	}
 }
 
-// Dropped is how many lines were lost because the disk did not keep up.
+// Dropped is how many lines were lost because the disk did not keep up, or was full.
 func (l *Log) Dropped() uint64 { return l.dropped.Load() }
 
 // Run writes until ctx ends, then what is left.
@@ -111,8 +112,8 @@ func (l *Log) flush() {
 	l.buf, l.spare = l.spare[:0], nil
 	l.mu.Unlock()
 	if len(out) > 0 {
-		if _, err := l.out.Write(out); err != nil {
-			l.dropped.Add(1)
+		if n, err := l.out.Write(out); err != nil {
+			l.dropped.Add(uint64(bytes.Count(out[n:], []byte("\n"))))
 		}
 	}
 	l.mu.Lock()

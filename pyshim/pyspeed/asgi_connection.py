@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import marshal
+import mmap
 import sys
 
 from . import records
@@ -81,8 +82,8 @@ class Connection:
         self._reading = False
         self._closed = False
         self._drained: list[asyncio.Future[None]] = []
-        self._buffer = bytearray(_RECEIVE)
-        self._view = memoryview(self._buffer)
+        # Mapped, so that only as much of it takes memory as ever arrives at once.
+        self._view = memoryview(mmap.mmap(-1, _RECEIVE, access=mmap.ACCESS_COPY))
         self._filled = 0  # bytes of an incomplete record at the buffer's start
         self._head: bytearray | None = None  # a REQUEST continued with MORE
         self._socket = data_socket

@@ -21,7 +21,7 @@ from .tracebacks import summary, trimmed
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from typing import Any, Dict, List
+    from typing import Any, Callable, Dict, List
 
     from .control import Message
 else:
@@ -35,8 +35,8 @@ EXIT_START = 3
 EXIT_IMPORT = 4
 
 
-def main(arguments: List[str]) -> int:
-    """Run ``worker``; returns the exit code."""
+def main(arguments: List[str], imported: Callable[[], None] = lambda: None) -> int:
+    """Run ``worker``; returns the exit code. ``imported()`` is called when no more of the package will be imported."""
     if arguments != ["worker"]:
         sys.stderr.write(
             "pyspeed: cannot start: %r is no command; workers are started by pyspeed-gw\n" % " ".join(arguments)
@@ -70,7 +70,7 @@ def main(arguments: List[str]) -> int:
         settings = control.receive()
     except EOFError:
         return 1
-    code = serve(settings, data, marks, control)
+    code = serve(settings, data, marks, control, imported)
     if code in (EXIT_START, EXIT_IMPORT):
         # What the application started before it failed, such as threads, must not keep the process.
         sys.stdout.flush()
@@ -79,7 +79,7 @@ def main(arguments: List[str]) -> int:
     return code
 
 
-def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control) -> int:
+def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control, imported: Callable[[], None]) -> int:
     """Load what ``settings`` (the start message) names and serve it until told to stop; returns the exit code."""
     target = settings["target"]
     sys.argv = [target]
@@ -120,9 +120,11 @@ def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control)
         if interface == "asgi":
             from . import asgi
 
+            imported()
             return asgi.run(app, settings, data, marks, control, ready)
         from . import wsgi
 
+        imported()
         return wsgi.run(app, settings, data, marks, control, ready)
     except StartFailed as failure:
         return report_failure(control, failure)

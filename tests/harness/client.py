@@ -7,7 +7,7 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from .wire import Data, End, FramingError, Head, ResponseReader
 
@@ -109,7 +109,7 @@ class Connection:
         self.reader = ResponseReader()
         self._receive_size = receive_size
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Connection:
         return self
 
     def __exit__(self, *exc: object) -> None:

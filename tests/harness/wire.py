@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Union
 
 # RFC 9112 §4: status-line. The reason phrase may be empty, its space may not.
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2}) ([\t \x21-\x7e\x80-\xff]*)\Z")
@@ -62,7 +63,7 @@ class End:
     trailers: list[tuple[str, str]] = field(default_factory=list)
 
 
-Event = Head | Data | End
+Event = Union[Head, Data, End]  # in an expression, | needs Python 3.10
 
 
 class ResponseReader:

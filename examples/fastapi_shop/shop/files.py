@@ -58,12 +58,12 @@ def upload(name: str, database: Database) -> dict[str, Any]:
 
 
 @router.api_route("/download", methods=["GET", "HEAD"])
-async def download(mib: int = 1, length: str | None = None) -> StreamingResponse:
+async def download(mib: int = 1, length: str = "") -> StreamingResponse:
     async def blocks() -> AsyncIterator[bytes]:
         for _ in range(mib * 16):
             yield BLOCK
 
-    headers = {} if length is None else {"Content-Length": str(mib * 1024 * 1024)}
+    headers = {"Content-Length": str(mib * 1024 * 1024)} if length else {}
     return StreamingResponse(blocks(), media_type="application/octet-stream", headers=headers)
 
 

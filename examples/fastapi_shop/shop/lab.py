@@ -40,11 +40,11 @@ async def info(request: Request) -> dict[str, Any]:
 def count(nonce: str) -> int:
     connection = db.connect()
     try:
-        row = connection.execute(
-            "INSERT INTO nonces VALUES (?, 1) ON CONFLICT (nonce) DO UPDATE SET runs = runs + 1 RETURNING runs",
-            (nonce,),
+        # RETURNING would need SQLite 3.35, newer than Python 3.9 does.
+        connection.execute(
+            "INSERT INTO nonces VALUES (?, 1) ON CONFLICT (nonce) DO UPDATE SET runs = runs + 1", (nonce,)
         )
-        runs: int = row.fetchone()[0]
+        runs: int = connection.execute("SELECT runs FROM nonces WHERE nonce = ?", (nonce,)).fetchone()[0]
         return runs
     finally:
         connection.close()

@@ -42,10 +42,9 @@ def nonce() -> Any:
         value = request.get_json()["nonce"]
     if not value:
         abort(400, "no nonce in header, query or body")
-    row = db.get().execute(
-        "INSERT INTO nonces VALUES (?, 1) ON CONFLICT (nonce) DO UPDATE SET runs = runs + 1 RETURNING runs", (value,)
-    )
-    runs = row.fetchone()[0]
+    # RETURNING would need SQLite 3.35, newer than Python 3.9 does.
+    db.get().execute("INSERT INTO nonces VALUES (?, 1) ON CONFLICT (nonce) DO UPDATE SET runs = runs + 1", (value,))
+    runs = db.get().execute("SELECT runs FROM nonces WHERE nonce = ?", (value,)).fetchone()[0]
     return jsonify(nonce=value, runs=runs, pad="x" * request.args.get("pad", 0, type=int))
 
 
