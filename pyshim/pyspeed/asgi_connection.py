@@ -16,6 +16,7 @@ import contextvars
 import marshal
 import mmap
 import sys
+import threading
 
 from . import records
 from .asgi_http import HttpExchange, StreamedBody
@@ -84,7 +85,9 @@ class Connection:
         self._drained: list[asyncio.Future[None]] = []
         # Mapped, so that only as much of it takes memory as ever arrives at once.
         self._view = memoryview(mmap.mmap(-1, _RECEIVE, access=mmap.ACCESS_COPY))
-        self._filled = 0  # bytes of an incomplete record at the buffer's start
+        self._filled = 0  # bytes at the buffer's start that are not parsed
+        self._kept = False  # whole records are among them
+        self._lock = threading.Lock()  # guards reading, buffer and the three above
         self._head: bytearray | None = None  # a REQUEST continued with MORE
         self._socket = data_socket
         data_socket.setblocking(False)
@@ -108,22 +111,36 @@ class Connection:
 
         Reports whether there may be more.
         """
+        begun: list[HttpExchange] = []
+        with self._lock:
+            if not self._take(begun):
+                return False
+        # Without the lock: some tasks begin right here, and may hold the thread.
+        if begun:
+            self._begin(begun)
+        return True
+
+    def _take(self, begun: list[HttpExchange]) -> bool:
+        """Read once, and parse. With the lock."""
         filled = self._filled
         view = self._view
-        try:
-            size = self._socket.recv_into(view[filled:] if filled else view)
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError:
-            size = 0
-        if size == 0:
-            self._lose()
-            return False
+        size = 0
+        if self._kept:
+            self._kept = False  # there are whole records in the buffer already
+        else:
+            try:
+                size = self._socket.recv_into(view[filled:] if filled else view)
+            except (BlockingIOError, InterruptedError):
+                return False
+            except OSError:
+                size = 0
+            if size == 0:
+                self._lose()
+                return False
         add_pending = self.pending.add
         exchange_of = self.exchanges.setdefault
         end = filled + size
         at = 0
-        begun: list[HttpExchange] = []
         while end - at >= 8:
             _, kind, request_id, length, padding, flags = _unpack(view, at)
             start = at + 8
@@ -147,8 +164,6 @@ class Connection:
         if at and at != end:
             view[: end - at] = view[at:end]
         self._filled = end - at
-        if begun:
-            self._begin(begun)
         return True
 
     def _begin(self, begun: list[HttpExchange]) -> None:
@@ -266,8 +281,44 @@ class Connection:
                 continue  # it began this moment
             self.exchanges.pop(exchange.id, None)
             ids.append(exchange.id)
+        ids += self._reclaim_unread()
         if ids:
             self.loop.call_soon_threadsafe(self._check_idle, context=self.context)
+        return ids
+
+    def _reclaim_unread(self) -> list[int]:
+        """Give back also those that are still in the socket: a loop that is held does not read. On any thread."""
+        ids = []
+        with self._lock:
+            view, filled = self._view, self._filled
+            while filled < len(view):
+                try:
+                    size = self._socket.recv_into(view[filled:])
+                except OSError:
+                    break  # nothing more; what is wrong with the socket the loop will find out
+                if size == 0:
+                    break
+                filled += size
+            at = kept = 0
+            joined = self._head is not None  # parts of a long head are here already
+            while filled - at >= 8:
+                _, kind, request_id, length, padding, flags = _unpack(view, at)
+                end = at + 8 + length + padding
+                if end > filled:
+                    break
+                if kind == _REQUEST and not flags & (_MORE | _BODY) and not joined:
+                    ids.append(request_id)
+                else:
+                    if kind == _REQUEST:
+                        joined = bool(flags & _MORE)
+                    view[kept : kept + end - at] = view[at:end]
+                    kept += end - at
+                at = end
+            view[kept : kept + filled - at] = view[at:filled]
+            self._filled = kept + filled - at
+            if kept:
+                self._kept = True
+                self.loop.call_soon_threadsafe(self.read, context=self.context)
         return ids
 
     # Out.

@@ -97,17 +97,19 @@ def base_environ(settings: Dict[str, Any], multithread: bool) -> Environ:
 class Answer:
     """One request's answer, from ``start_response`` to its last record.
 
-    The defaults are the class's, so that making one per request costs as little as possible.
+    Slots and no ``__init__``, as making one per request is to cost little: :func:`handler` sets the first five.
     """
 
-    connection: Connection
+    __slots__ = ("item", "environ", "headers", "progress", "stream", "status", "_remaining")
+
+    connection: Connection  # the class's
     item: Item
     environ: Environ
-    status: Optional[str] = None
-    headers: Optional[Headers] = None
-    _progress = _UNSENT
-    _remaining = -1  # body bytes that Content-Length still allows; -1: any number
-    _stream: Optional[Stream] = None
+    headers: Optional[Headers]  # None: start_response was not called
+    progress: int
+    stream: Optional[Stream]  # None: nobody has asked for it
+    status: str
+    _remaining: int  # body bytes that Content-Length still allows; -1: any number
 
     def start_response(
         self, status: str, headers: Headers, exc_info: Optional[ExcInfo] = None
@@ -128,28 +130,28 @@ class Answer:
     @property
     def started(self) -> bool:
         """Whether bytes of it were sent."""
-        return self._progress != _UNSENT
+        return self.progress != _UNSENT
 
     @property
     def complete(self) -> bool:
         """Whether its last record was sent."""
-        return self._progress == _COMPLETE
+        return self.progress == _COMPLETE
 
     def send(self, data: bytes) -> None:
         """Send body bytes, and the head before the first; waits for credit. Raises ClientDisconnected."""
-        if self._progress == _COMPLETE:
+        if self.progress == _COMPLETE:
             self._excess(len(data))
             return
-        stream = self._stream
+        stream = self.stream
         if stream is None:
-            stream = self._stream = self.connection.stream(self.item)
+            stream = self.stream = self.connection.stream(self.item)
         if stream.aborted:
             raise ClientDisconnected("cannot write the answer: the client left")
         parts: List[Buffer] = []
         prefix = b""
-        if self._progress == _UNSENT:
+        if self.progress == _UNSENT:
             prefix = self._head(parts)
-            self._progress = _STREAMING
+            self.progress = _STREAMING
             if self.environ.get("REQUEST_METHOD") == "HEAD":
                 # RFC 9110 §9.3.2: no content. Not LAST, so that nobody takes zero for the content's length.
                 self._put(parts, prefix, b"", 0)
@@ -183,7 +185,7 @@ class Answer:
         # still does is no longer its concern.
         self._put(parts, prefix, piece, _LAST if prefix else 0)
         if prefix:
-            self._progress = _COMPLETE
+            self.progress = _COMPLETE
             self.connection.forget(self.item[0])
             self.connection.push(parts, more_soon=True)
         else:
@@ -192,16 +194,16 @@ class Answer:
 
     def finish(self) -> None:
         """The application is done: send what is left to be sent."""
-        if self._progress == _COMPLETE:
+        if self.progress == _COMPLETE:
             return
         parts: List[Buffer] = []
-        if self._progress == _UNSENT:
+        if self.progress == _UNSENT:
             if self.environ.get("REQUEST_METHOD") == "HEAD":
                 self.send(b"")
                 return
             prefix = self._head(parts)
             self._put(parts, prefix, b"", _LAST)
-            self._progress = _COMPLETE
+            self.progress = _COMPLETE
             self.connection.forget(self.item[0])
             self.connection.push(parts, more_soon=True)
         else:
@@ -209,16 +211,16 @@ class Answer:
 
     def end(self, app_status: int) -> None:
         """END_REQUEST, unless the answer is complete."""
-        if self._progress != _COMPLETE:
+        if self.progress != _COMPLETE:
             self._complete([], app_status)
 
     def aborted(self) -> bool:
         """Whether the client has left."""
-        stream = self.item[3] or self._stream
+        stream = self.item[3] or self.stream
         return self.item[0] in self.connection.aborted if stream is None else stream.aborted
 
     def _complete(self, parts: List[Buffer], app_status: int = records.APP_COMPLETE) -> None:
-        self._progress = _COMPLETE
+        self.progress = _COMPLETE
         self.connection.forget(self.item[0])
         parts.append(records.end_request(self.item[0], app_status))
         self.connection.push(parts, more_soon=True)
@@ -256,7 +258,7 @@ class Answer:
                 "cannot start the answer twice: start_response was called before, and without exc_info"
             )
         try:
-            if self._progress != _UNSENT:
+            if self.progress != _UNSENT:
                 # PEP 3333: the head is gone, so the error is the server's to end the answer with.
                 raise exc_info[1].with_traceback(exc_info[2])
         finally:
@@ -367,7 +369,7 @@ def handler(
 
     The common case, a whole body and an answer in one piece, is all in here: every call less counts.
     """
-    bound: Type[Answer] = type("Answer", (Answer,), {"connection": connection, "environ": base})
+    bound: Type[Answer] = type("Answer", (Answer,), {"__slots__": (), "connection": connection})
     loads, dumps, pack = marshal.loads, marshal.dumps, records.HEADER.pack
     extend = connection.out.extend
     aborted = connection.aborted
@@ -380,6 +382,9 @@ def handler(
         request_id, flags, content, stream = item
         answer = bound()
         answer.item = item
+        answer.environ = base
+        answer.headers = answer.stream = None
+        answer.progress = _UNSENT
         try:
             if (aborted and request_id in aborted) or (stream is not None and stream.aborted):
                 answer.end(records.APP_ABORTED)
@@ -396,7 +401,7 @@ def handler(
             context = new_context()
             result: Any = context.run(app, environ, answer.start_response)
             kind = result.__class__
-            if (kind is list or kind is tuple) and not answer._progress and answer.headers is not None:
+            if (kind is list or kind is tuple) and not answer.progress and answer.headers is not None:
                 chunk = result[0] if len(result) == 1 else b"".join(result)
                 if chunk.__class__ is bytes:
                     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from pathlib import Path
 from typing import Any, Iterator
@@ -171,10 +172,56 @@ class DoubleCallable:
     async def __call__(self, receive: Any, send: Any) -> None: ...
 
 
+def defaults(environ: Any, start_response: Any, more: Any = None, *, even: int = 1) -> Any: ...
+
+
+def one_or_more(scope: Any, *rest: Any) -> Any: ...
+
+
+def needs_keyword(environ: Any, start_response: Any, *, key: Any) -> Any: ...
+
+
+@functools.wraps(asgi_function)
+def wraps_asgi(*args: Any) -> Any: ...
+
+
+def signed(*args: Any) -> Any: ...
+
+
+signed.__signature__ = inspect.signature(AsgiThatReturnsAwaitable())  # type: ignore[attr-defined]
+
+
+class Methods:
+    def wsgi(self, environ: Any, start_response: Any) -> Any: ...
+
+    async def asgi(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    @staticmethod
+    def static(scope: Any, receive: Any, send: Any) -> Any: ...
+
+    def loose(*args: Any) -> Any: ...
+
+
+class OnTheInstance:
+    def __init__(self) -> None:
+        self.__call__ = asgi_function
+
+    def __call__(self, environ: Any, start_response: Any) -> Any: ...
+
+
 @pytest.mark.parametrize(
     ("app", "expected"),
     [
         (wsgi_function, "wsgi"),
+        (defaults, "wsgi"),
+        (one_or_more, "wsgi"),
+        (signed, "asgi"),
+        (wraps_asgi, "asgi"),
+        (Methods().wsgi, "wsgi"),
+        (Methods().asgi, "asgi"),
+        (Methods.static, "asgi"),
+        (Methods().loose, "wsgi"),
+        (OnTheInstance(), "asgi"),
         (WsgiObject(), "wsgi"),
         (WsgiClass, "wsgi"),
         (Open(), "wsgi"),
@@ -205,6 +252,7 @@ def test_frameworks_are_known_where_the_signature_is_open() -> None:
     [
         (7, "auto", "is a int, which is not callable"),
         (DoubleCallable, "auto", "as ASGI 2 applications did"),
+        (needs_keyword, "auto", "neither WSGI's nor ASGI's"),
         (DoubleCallable, "asgi", "as ASGI 2 applications did"),
         (lambda: None, "auto", "looks like a factory"),
         (lambda a, b, c, d: None, "auto", "neither WSGI's nor ASGI's"),

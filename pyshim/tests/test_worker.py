@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any, Dict
 
 import pytest
 from gateway import Worker, environ
+
+from pyspeed import records
+from pyspeed.control import Control
 
 HERE = Path(__file__).resolve().parent
 
@@ -103,6 +108,33 @@ def test_the_shim_runs_from_a_zip_in_a_descriptor(tmp_path: Path) -> None:
         assert file == "/proc/self/fd/6/pyspeed/__init__.py"
         assert last == "/proc/self/fd/6"
         assert worker.stop() == 0
+
+
+def test_a_worker_imports_only_what_a_plain_application_needs(tmp_path: Path) -> None:
+    source = "import sys\n" + WSGI.format("sorted(sys.modules)")
+    with start(tmp_path, source, arguments=["-S"]) as worker:
+        loaded = set(eval(worker.get("/").body))
+    costly = {"ast", "difflib", "enum", "inspect", "platform", "re", "selectors", "socket", "traceback", "typing"}
+    assert not loaded & costly
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits descriptors as Linux does")
+def test_an_application_that_runs_out_of_descriptors_is_logged(tmp_path: Path) -> None:
+    source = """
+import resource
+
+def app(environ, start_response):
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3 if environ["PATH_INFO"] == "/" else most, most))
+    start_response("200 OK", [])
+    return [open(__file__, "rb").read()]
+"""
+    with start(tmp_path, source) as worker:
+        assert worker.get("/").app_status == records.APP_FAILED
+        worker.wait_log("Too many open files")
+        assert 'shop.py", line 8, in app' in worker.log()
+        assert worker.get("/again").body == source.encode()
+        assert worker.stop() == 0, worker.log()
 
 
 def test_the_end_of_the_control_socket_ends_the_worker_at_once() -> None:
@@ -262,3 +294,22 @@ def test_a_signal_handler_of_the_application_that_raises_between_requests(tmp_pa
         assert worker.join() == 1
         assert "cannot go on" in worker.log()
         assert "TimeoutError('alarm')" in worker.log()
+
+
+def test_what_goes_to_the_gateway_stays_within_the_marshal_subset(tmp_path: Path) -> None:
+    # A lone surrogate is nothing that UTF-8 knows; marshal.dumps would write it all the same.
+    event, _ = failed(tmp_path, "raise ValueError('caf\\udce9')\n")
+    assert event["error"] == "ValueError: caf\\udce9"
+    event["traceback"].encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [(1 << 31, (1 << 31) - 1), (-(1 << 40), 1 - (1 << 31)), (True, True), (7, 7), ([1, 65535], [1, 65535])],
+)
+def test_numbers_are_clamped_to_31_bits(value: Any, sent: Any) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        Control(theirs).send({"event": "test", "value": value})
+        data = ours.recv(65536)
+    assert marshal.loads(data[records.HEADER_LENGTH :])["value"] == sent
