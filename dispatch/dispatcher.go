@@ -45,6 +45,8 @@ type Worker struct {
 	// Threads is how many requests it runs at once; 0: any number (ASGI).
 	Threads int
 	ASGI    bool
+	// Serving is called once the worker takes requests; nil is allowed. It must not block.
+	Serving func()
 }
 
 // Dispatcher is the Responder in front of all workers. Safe for concurrent use.
@@ -199,6 +201,9 @@ func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
 		pump = d.feed(d.Now(), nil)
 	}
 	d.mu.Unlock()
+	if cfg.Serving != nil {
+		cfg.Serving()
+	}
 	startPumps(pump)
 
 	err := w.mux.Run()

@@ -268,8 +268,9 @@ func (e *Encoder) appendScope(b []byte, x *exchange.Exchange) []byte {
 	b = e.appendPath(b, r.Path)
 	b = append(b, scopeRaw...)
 	at = len(b)
-	b = append(append(marshal.AppendBytes(b, e.RootPath), r.RawPath...), scopeQuery...)
-	marshal.PatchLen(b, at, len(e.RootPath)+len(r.RawPath))
+	prefix := e.prefix(r.RawPath)
+	b = append(append(marshal.AppendBytes(b, prefix), r.RawPath...), scopeQuery...)
+	marshal.PatchLen(b, at, len(prefix)+len(r.RawPath))
 	b = marshal.AppendBytes(b, r.Query)
 	b = append(b, scopeRoot...)
 	b = marshal.AppendUTF8(b, e.RootPath)
@@ -301,12 +302,23 @@ func (e *Encoder) appendScope(b []byte, x *exchange.Exchange) []byte {
 	return marshal.AppendDictEnd(b)
 }
 
+// prefix is what goes before an ASGI path: ASGI 3.0 has root_path in it, and a proxy in front may
+// have taken it off or left it.
+func (e *Encoder) prefix(path []byte) string {
+	n := len(e.RootPath)
+	if n == 0 || len(path) >= n && string(path[:n]) == e.RootPath && (len(path) == n || path[n] == '/') {
+		return ""
+	}
+	return e.RootPath
+}
+
 // appendPath appends the decoded path, which must be valid UTF-8 or loads fails.
 func (e *Encoder) appendPath(b, path []byte) []byte {
-	if e.RootPath == "" && ascii(path) {
+	prefix := e.prefix(path)
+	if prefix == "" && ascii(path) {
 		return marshal.AppendStr(b, path)
 	}
-	whole := append([]byte(e.RootPath), path...)
+	whole := append([]byte(prefix), path...)
 	if !utf8.Valid(whole) {
 		whole = bytes.ToValidUTF8(whole, []byte("\uFFFD"))
 	}

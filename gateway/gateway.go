@@ -65,7 +65,7 @@ func New(cfg *config.Config, python string, env []string, archive []byte, versio
 			return nil, err
 		}
 	}
-	p := &pool{log: log, workers: map[string]*pooled{}}
+	p := newPool(log)
 	name, port := serverName(cfg.Server.Bind)
 	var err error
 	if g.loop, err = newLoop(cfg.Server.Edge); err != nil {
@@ -187,6 +187,10 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 			return nil // asked to stop while starting
 		}
 		return err
+	}
+	select {
+	case <-g.pool.serving: // ready is true from here on
+	case <-stop.Done():
 	}
 	edges, err := g.edges(listeners)
 	if err != nil {

@@ -18,8 +18,21 @@ type pool struct {
 	dispatcher *dispatch.Dispatcher
 	log        *slog.Logger
 
+	serving chan struct{} // has an element once a worker serves
+
 	mu      sync.Mutex
 	workers map[string]*pooled
+}
+
+func newPool(log *slog.Logger) *pool {
+	return &pool{log: log, workers: map[string]*pooled{}, serving: make(chan struct{}, 1)}
+}
+
+func (p *pool) oneServes() {
+	select {
+	case p.serving <- struct{}{}:
+	default:
+	}
 }
 
 type pooled struct {
@@ -37,6 +50,7 @@ func (p *pool) Add(w *supervisor.Worker) {
 	go func() {
 		err := p.dispatcher.Serve(dispatch.Worker{
 			ID: w.ID, Conn: w.Data, Marks: w.Marks, Threads: w.Info.Threads, ASGI: w.Info.Interface == "asgi",
+			Serving: p.oneServes,
 		}, handshake)
 		if err != nil {
 			p.log.Error("cannot go on with a worker", "worker", w.ID, "cause", err)

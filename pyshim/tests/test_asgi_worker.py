@@ -205,6 +205,28 @@ def test_reclaim_while_the_loop_is_blocked(worker: Worker, tmp_path: Path) -> No
     assert worker.stop() == 0
 
 
+def test_reclaim_of_what_a_held_loop_has_not_read(worker: Worker, tmp_path: Path) -> None:
+    """Requests in the socket are given back; what else is there stays, in order."""
+    release = tmp_path / "release"
+    blocker = worker.send("/block", str(release).encode())
+    worker.wait_log("block: holds the loop")
+    others = [worker.send("/echo", b"other", body=b"%d" % number) for number in range(20)]
+    streamed = worker.send("/echo", body=None)
+    more = [worker.send("/echo", b"other", body=b"x" * 2000) for _ in range(3)]
+    worker.stdin(streamed, b"part")
+    assert sorted(worker.ask("reclaim")["ids"]) == sorted(others + more)
+    assert worker.ask("reclaim")["ids"] == []
+    again = worker.send("/echo", body=b"again", request_id=others[0])
+    worker.stdin(streamed, b"s")
+    worker.stdin(streamed, b"")
+    release.touch()
+    assert worker.finish(blocker).body == b"released"
+    assert worker.finish(again).body == b"again"
+    assert worker.finish(streamed).body == b"parts"
+    assert b"other" not in worker.get("/show_runs").body
+    assert worker.stop() == 0
+
+
 def test_reclaim_races_with_starts(worker: Worker) -> None:
     """Every request is either given back or answered, never both, never neither."""
     for _ in range(20):
