@@ -72,12 +72,13 @@ race: $(VENV)/.installed
 
 # Each target for FUZZTIME; a failing input is written beside the target's corpus.
 FUZZTIME ?= 10s
-fuzz:
+fuzz: $(VENV)/.installed
 	@set -e; for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
 	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \
 	    echo "fuzz $$t in $$(dirname $$f)"; \
 	    $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); \
 	  done; done
+	PYSPEED_FUZZ_SECONDS=$(FUZZTIME:s=) $(PY) -m pytest -q pyshim/tests/test_fuzz_records.py
 
 lint: $(VENV)/.linters
 	cd tools && $(GO) build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint

@@ -111,6 +111,7 @@ type Session struct {
 	off        int    // buf[off:] was not consumed
 	parser     Parser
 	chunked    Chunked
+	streams    bool // the responder gets the request before its body is complete
 	isChunked  bool
 	bodyLeft   int64
 	drained    int64 // of a body that is thrown away

@@ -124,8 +124,9 @@ func (s *Session) readHead() bool {
 	// RFC 9110 §10.1.1: 100 is not needed once body bytes are here.
 	expecting := req.ExpectContinue && s.off == len(s.buf)
 	s.respond.expecting.Store(expecting)
-	if s.cfg.BufferBody == 0 || req.ContentLength > s.cfg.BufferBody {
-		s.dispatch()
+	s.streams = s.cfg.BufferBody == 0 || req.ContentLength > s.cfg.BufferBody
+	if s.streams && s.off == len(s.buf) {
+		s.dispatch() // else readBody does, with what is here already: mostly the whole body
 	}
 	if expecting && s.state.Load()&evEnd == 0 {
 		// Only now: a request that was refused at once gets no 100, and the
@@ -188,13 +189,16 @@ func (s *Session) readBody(p []byte) (consumed int, done bool) {
 		return consumed, true
 	}
 	s.readWithin(s.cfg.BodyTimeout)
-	if body == nil || consumed == 0 {
+	if body == nil {
+		return consumed, false
+	}
+	if !s.dispatched && (s.streams || s.isChunked && body.Received() > s.cfg.BufferBody) {
+		s.dispatch()
+	}
+	if consumed == 0 {
 		return consumed, false
 	}
 	body.Wake()
-	if s.isChunked && !s.dispatched && body.Received() > s.cfg.BufferBody {
-		s.dispatch()
-	}
 	if !s.spilling && body.Spilled() {
 		s.spilling = true
 		s.tr.Spilling()

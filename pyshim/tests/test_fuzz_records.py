@@ -42,7 +42,7 @@ def parse(parts: List[bytes]) -> Outcome:
     for part in parts:
         try:
             for record in parser.feed(part):
-                found.append(record)  # noqa: PERF402 - an error in the middle must not lose those before it
+                found.append(record)
         except records.ProtocolError as error:
             return found, str(error)
     return found, bool(parser.partial)
