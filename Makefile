@@ -71,7 +71,7 @@ race: $(VENV)/.installed
 	PYSPEED_TEST_PYTHON=$(abspath $(PY)) CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 12m ./...
 
 # Each target for FUZZTIME; a failing input is written beside the target's corpus.
-FUZZTIME ?= 10s
+FUZZTIME ?= 5s
 fuzz: $(VENV)/.installed
 	@set -e; for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
 	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \

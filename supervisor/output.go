@@ -82,8 +82,8 @@ func (o *output) read(stream string, pipe *os.File) {
 		n, err := pipe.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		end := bytes.LastIndexByte(buf, '\n') + 1
-		if end == 0 && (len(buf) == cap(buf) || err != nil) {
-			end = wholeRunes(buf) // a line too long, or one that never ends
+		if end == 0 && len(buf) == cap(buf) {
+			end = wholeRunes(buf) // a line too long
 		}
 		if end > 0 {
 			o.send(batch{stream, bytes.Clone(buf[:end])})

@@ -100,6 +100,7 @@ func TestWholeRunes(t *testing.T) {
 func FuzzOutput(f *testing.F) {
 	f.Add([]byte("a\nb\n"), uint16(3))
 	f.Add(bytes.Repeat([]byte("€"), 9000), uint16(7000))
+	f.Add([]byte("\r\xe7"), uint16(25))
 	f.Fuzz(func(t *testing.T, in []byte, cut uint16) {
 		r, w, err := os.Pipe()
 		if err != nil {
