@@ -9,6 +9,7 @@ from runner.measure import Round
 from runner.report import Results, duel, server_row, spread
 
 CELL = Cell("hello-wsgi", "app:app", "wsgi", 64, ("peer", "broken"))
+GOAL = goals.Goal(cpu_us=10.0)
 
 
 def good(server: str, number: int, rps: float, cpu_us: float = 9.0) -> Round:
@@ -136,7 +137,7 @@ def test_results_survive_the_file(tmp_path: Path) -> None:
 
 
 def test_goals_are_judged_and_none_is_hidden() -> None:
-    verdicts = goals.judge(CELL, results())
+    verdicts = goals.judge(CELL, results(), GOAL)
     assert [v.outcome for v in verdicts] == [goals.MET, goals.NOT_MEASURED, goals.MET, goals.MET]
     assert verdicts[0].measured == "2.00 times, 1 of 1"
     text = goals.markdown(verdicts)
@@ -157,4 +158,14 @@ def test_goals_are_judged_and_none_is_hidden() -> None:
     ],
 )
 def test_goals_missed(rounds: list[Round], outcomes: list[str]) -> None:
-    assert [v.outcome for v in goals.judge(CELL, Results({}, {}, rounds))] == outcomes
+    assert [v.outcome for v in goals.judge(CELL, Results({}, {}, rounds), GOAL)] == outcomes
+
+
+def test_further_goals() -> None:
+    """A p99 worse than a peer's and a PSS over the share of granian's are told."""
+    ratios = {"p99": 1.5, "PSS": 0.5}
+    goal = goals.Goal(p99=1.0, pss=0.6)
+    assert [v.outcome for v in goals.further("c", "granian-wsgi", goal, ratios)] == [goals.NOT_MET, goals.MET]
+    assert [v.outcome for v in goals.further("c", "uvicorn", goal, ratios)] == [goals.NOT_MET]
+    assert goals.further("c", "granian-wsgi", goals.Goal(), ratios) == []
+    assert goals.further("c", "uvicorn", goal, {"p99": None, "PSS": None})[0].outcome == goals.NOT_MET
