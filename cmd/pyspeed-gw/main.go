@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"pyspeed/gateway"
@@ -40,7 +41,10 @@ func run() int {
 	}
 	var startup *supervisor.StartupError
 	if errors.As(err, &startup) {
-		fmt.Fprint(os.Stderr, startup.Traceback)
+		// What the application said, unless it is what the error says anyway.
+		if trace := strings.TrimRight(startup.Traceback, "\n"); !strings.Contains(err.Error(), trace) {
+			fmt.Fprintln(os.Stderr, trace)
+		}
 		fmt.Fprintf(os.Stderr, "pyspeed-gw: %v\n", err)
 		return startup.ExitCode
 	}
