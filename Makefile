@@ -75,8 +75,7 @@ FUZZTIME ?= 5s
 fuzz: $(VENV)/.installed
 	@set -e; for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
 	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \
-	    echo "fuzz $$t in $$(dirname $$f)"; \
-	    $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); \
+	    GO="$(GO)" .ci/fuzz $$t $$(dirname $$f) $(FUZZTIME); \
 	  done; done
 	PYSPEED_FUZZ_SECONDS=$(FUZZTIME:s=) $(PY) -m pytest -q pyshim/tests/test_fuzz_records.py
 
