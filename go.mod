@@ -8,6 +8,7 @@ require (
 	github.com/BurntSushi/toml v1.6.0
 	github.com/VictoriaMetrics/metrics v1.35.1
 	github.com/cloudwego/netpoll v0.7.3
+	github.com/yookoala/gofast v0.8.0
 	golang.org/x/sys v0.49.0
 )
 
@@ -16,4 +17,5 @@ require (
 	github.com/cloudwego/gopkg v0.1.4 // indirect
 	github.com/valyala/fastrand v1.1.0 // indirect
 	github.com/valyala/histogram v1.2.0 // indirect
+	golang.org/x/tools v0.0.0-20200908211811-12e1bf57a112 // indirect
 )

@@ -49,8 +49,9 @@ type call struct {
 	pumping    bool           // a goroutine is in pump's loop
 	taking     bool           // that one holds body bytes that are nowhere else
 	again      bool
-	credit     int // STDIN bytes the worker takes
-	owed       int // answer bytes drained and not yet credited
+	parked     *worker // in whose waiting it is
+	credit     int     // STDIN bytes the worker takes
+	owed       int     // answer bytes drained and not yet credited
 	window     int
 
 	// The worker's reader's.
@@ -166,6 +167,13 @@ func (c *call) pump() {
 	c.pumping = true
 	for more := true; more && c.streaming(); {
 		c.again = false
+		if w := c.worker; w.mux.Full() {
+			if c.parked != w {
+				c.parked = w
+				w.waiting = append(w.waiting, c)
+			}
+			break
+		}
 		turn, body, most := c.turn, c.body, min(c.credit, fcgi.MaxContentLen)
 		// What Next gives is gone from the body: from here on another worker would not get all.
 		c.taking = true

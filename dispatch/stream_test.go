@@ -221,3 +221,63 @@ func fullSocket(t *testing.T, s Settings) {
 	a.want(200, "")
 	b.want(200, "")
 }
+
+// TestBodiesWaitForTheWorker: what a worker does not read is not gathered for it beyond a limit, and
+// once it reads, every body comes whole, none behind all the others.
+func TestBodiesWaitForTheWorker(t *testing.T) { eachLoop(t, bodiesWaitForTheWorker) }
+
+func bodiesWaitForTheWorker(t *testing.T, s Settings) {
+	const n, size = 40, 150 << 10 // within a window each: nothing but the socket holds them up
+	r := newRig(t, s)
+	w := startWorker(t, r.Dispatcher, "1", Worker{ASGI: true})
+	resume := w.pause()
+	_ = w.conn.(interface{ SetReadBuffer(int) error }).SetReadBuffer(1 << 10)
+	bodies := make([]*exchange.Body, n)
+	answers := make([]*recorder, n)
+	for i := range n {
+		bodies[i] = newBody(strings.Repeat(string(rune('A'+i)), size), true)
+		answers[i] = r.client().post(nonce(i), bodies[i], size)
+	}
+	untouched := 0
+	for _, b := range bodies {
+		if _, whole := b.Complete(size); whole {
+			untouched++
+		}
+	}
+	if untouched < n/2 {
+		t.Errorf("%d of %d bodies were taken while the worker reads nothing", n-untouched, n)
+	}
+	resume()
+	got := make(map[uint16][]byte)
+	var turns, ended int
+	var last uint16
+	for ended < n {
+		switch rec := w.any(); {
+		case rec.Type == fcgi.TypeRequest:
+			got[rec.ID] = nil
+		case rec.Type != fcgi.TypeStdin:
+			t.Fatalf("%s record", rec.Type)
+		case len(rec.Content) == 0:
+			if b := got[rec.ID]; len(b) != size || bytes.Count(b, b[:1]) != size {
+				t.Errorf("the body of request %d came with %d bytes", rec.ID, len(b))
+			}
+			ended++
+		default:
+			got[rec.ID] = append(got[rec.ID], rec.Content...)
+			if rec.ID != last {
+				last = rec.ID
+				turns++
+			}
+		}
+	}
+	if turns < n {
+		t.Errorf("%d turns for %d bodies", turns, n)
+	}
+	for id := range got {
+		w.answer(id, "")
+	}
+	for i := range n {
+		answers[i].want(200, "")
+		bodies[i].Close()
+	}
+}

@@ -47,6 +47,7 @@ type worker struct {
 	ids                                     int                    // ids below were used
 	empty                                   chan struct{}
 	emptied                                 bool
+	waiting                                 []*call // whose bodies wait until the worker has taken what it was sent; some may have ended
 
 	heard     atomic.Int64 // when it last sent something; written by the reader
 	suspended atomic.Bool  // it hangs: no more requests until it sends something
@@ -379,6 +380,28 @@ func (w *worker) Read() {
 	}
 	w.now = 0
 	w.mux.Flush(true)
+}
+
+// Room implements fcgi.Sink: bodies go on, those first that have waited longest.
+func (w *worker) Room() {
+	w.d.mu.Lock()
+	calls := w.waiting
+	w.waiting = nil
+	w.d.mu.Unlock()
+	for i, c := range calls {
+		w.d.mu.Lock()
+		if c.parked == w {
+			c.parked = nil
+		}
+		w.d.mu.Unlock()
+		c.pump()
+		if rest := calls[i+1:]; len(rest) > 0 && w.mux.Full() {
+			w.d.mu.Lock()
+			w.waiting = append(rest, w.waiting...)
+			w.d.mu.Unlock()
+			return
+		}
+	}
 }
 
 // resume gives requests to a worker that hung and has answered.

@@ -18,6 +18,9 @@ type Sink interface {
 	Record(rec Record) error
 	// Read is called after all whole records of one read were taken.
 	Read()
+	// Room follows a [Mux.Full] that was true, once the worker has taken all that waited. From whatever
+	// goroutine found that out, beside Record and Read.
+	Room()
 }
 
 // Mux is the gateway's end of a worker's data socket: many requests at once,
@@ -25,7 +28,7 @@ type Sink interface {
 //
 // Begin, End and Flush may be called from any goroutine and do not wait for the
 // worker: what it does not take at once stays in memory, bounded by the callers'
-// windows, and leaves when the socket has room. If callers waited, the reader of
+// windows and by their asking Full, and leaves when the socket has room. If callers waited, the reader of
 // answers could wait for a worker that waits for its answers to be read.
 type Mux struct {
 	sink   Sink
@@ -45,6 +48,7 @@ type Mux struct {
 	writing    bool   // someone writes, or waits for room
 	waiting    bool   // for room
 	waking     bool   // Link.Wake was asked
+	full       bool   // Sink.Room is owed
 	ended      bool   // what else is appended goes nowhere
 	eof        bool   // Closed was called
 	released   bool
@@ -213,6 +217,21 @@ func (m *Mux) End(out []byte) {
 	m.mu.Unlock()
 }
 
+// fullAt is how much may wait for the worker before bodies have to.
+const fullAt = 256 << 10
+
+// Full is whether so much waits for the worker that what is large, a body's next part, should wait
+// where it is; [Sink.Room] follows when it is.
+func (m *Mux) Full() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.out)+len(m.rest) < fullAt || m.ended {
+		return false
+	}
+	m.full = true
+	return true
+}
+
 // Flush sends what was appended. idle says that the worker has nothing to do, so that the
 // caller should write at once; else the records leave when the loop has handled what it has in hand,
 // together with what is appended meanwhile.
@@ -225,15 +244,25 @@ func (m *Mux) Flush(idle bool) {
 	case m.writing || len(m.out) == 0:
 	case idle:
 		m.drain()
-	case !m.waking:
-		m.waking = true
-		m.link.Wake() // with mu held, so that Release cannot come first
+		if m.full && !m.writing {
+			m.wake() // who calls Flush may be what Room calls
+		}
+	default:
+		m.wake()
 	}
 	m.mu.Unlock()
 }
 
+// wake asks for a call of Wake. With mu held, so that Release cannot come first.
+func (m *Mux) wake() {
+	if !m.waking && !m.released {
+		m.waking = true
+		m.link.Wake()
+	}
+}
+
 // keep is the largest buffer kept for the next batch.
-const keep = 1 << 20
+const keep = 2 * fullAt
 
 // drain writes all there is, as far as the socket takes it. With mu held, which is given up during
 // each write.
@@ -277,7 +306,17 @@ func (m *Mux) Wake() {
 	if !m.writing {
 		m.drain()
 	}
+	m.unlockWithRoom()
+}
+
+// unlockWithRoom calls the sink if all was written and it waits for that. With mu held, which is given up.
+func (m *Mux) unlockWithRoom() {
+	room := m.full && !m.writing && !m.ended
+	m.full = m.full && !room
 	m.mu.Unlock()
+	if room {
+		m.sink.Room()
+	}
 }
 
 // Writable implements Handler.
@@ -287,7 +326,7 @@ func (m *Mux) Writable() {
 		m.waiting = false
 		m.drain()
 	}
-	m.mu.Unlock()
+	m.unlockWithRoom()
 }
 
 // Close ends the connection; Run returns. What was not written is lost.

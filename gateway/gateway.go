@@ -23,6 +23,7 @@ import (
 	"pyspeed/internal/config"
 	"pyspeed/internal/metrics"
 	"pyspeed/supervisor"
+	"pyspeed/upstream"
 )
 
 // edge is what serves one listener.
@@ -46,19 +47,29 @@ type Gateway struct {
 	dispatcher *dispatch.Dispatcher
 	pool       *pool
 	supervisor *supervisor.Supervisor
+	upstreams  []*upstream.Upstream
 	stopping   atomic.Bool
+
+	// Listening is called once, when clients can connect, with the addresses as a client would write them; nil is
+	// allowed. Set it before Run. On Run's goroutine.
+	Listening func(addresses []string)
 }
 
-// New assembles a gateway. env is what the workers get besides the gateway's own environment,
-// and archive the shim.
-func New(cfg *config.Config, python string, env []string, archive []byte, version string, log *slog.Logger) (*Gateway, error) {
+// Start is what the workers are started from.
+type Start struct {
+	Python  string
+	Env     []string // besides the gateway's own environment
+	Archive []byte   // the shim
+	// Attached is the worker, where that is the process that started the gateway; then Python and Archive are not
+	// used, and Env is sent to it.
+	Attached *supervisor.Attached
+}
+
+// New assembles a gateway.
+func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, log: log, clock: http1.NewClock(), budget: exchange.NewBudget(cfg.Server.BufferBudget)}
 	g.registry = http1.NewRegistry(g.clock, cfg.Server.Limits.Connections)
-	kinds := make([]string, 0, 8)
-	for _, f := range dispatch.Failures() {
-		kinds = append(kinds, f.Metric())
-	}
-	g.metrics = metrics.New(kinds)
+	g.metrics = metrics.New(failureKinds(cfg))
 	if cfg.Log.Access != "off" {
 		var err error
 		if g.access, err = accesslog.Open(cfg.Log.Access, cfg.Log.AccessFile); err != nil {
@@ -81,18 +92,32 @@ func New(cfg *config.Config, python string, env []string, archive []byte, versio
 	p.dispatcher = g.dispatcher
 	g.pool = p
 	count := cfg.Workers.Processes()
+	if start.Attached != nil {
+		count = 1
+	}
 	g.supervisor = supervisor.New(supervisor.Settings{
-		Python: python, Directory: cfg.App.Directory, Env: env, Count: count, Archive: archive, Log: log,
+		Python: start.Python, Directory: cfg.App.Directory, Env: start.Env, Count: count, Archive: start.Archive, Log: log,
+		Attached:       start.Attached,
 		StartupTimeout: cfg.Workers.StartupTimeout, ShutdownTimeout: cfg.Server.Timeouts.Shutdown,
 		Start: map[string]any{
 			"target": cfg.App.Target, "interface": cfg.App.Interface, "factory": cfg.App.Factory,
-			"directory": cfg.App.Directory, "threads": cfg.Workers.Threads, "max_threads": maxThreads,
+			"directory": cfg.App.Directory, "threads": cfg.Workers.Threads, "max_threads": maxThreads, "model": cfg.Workers.Model,
 			"lifespan": cfg.App.Lifespan, "root_path": cfg.App.RootPath,
 			"server_name": name, "server_port": port, "multiprocess": count > 1, "software": "pyspeed/" + version,
+			"environment": start.toAttached(),
 		},
 	}, p)
+	g.upstreams = g.newUpstreams(version)
 	g.gauges()
 	return g, nil
+}
+
+// toAttached is the part of the environment that a process gets told which is there already.
+func (s *Start) toAttached() []string {
+	if s.Attached == nil {
+		return nil
+	}
+	return s.Env
 }
 
 // maxThreads is the most a WSGI worker with threads = "auto" uses.
@@ -123,6 +148,9 @@ func (g *Gateway) gauges() {
 			fmt.Fprintf(w, "pyspeed_worker_in_flight{worker=%q} %d\npyspeed_worker_window{worker=%q} %d\n", l.ID, l.Outstanding, l.ID, l.Window)
 		}
 	})
+	if len(g.upstreams) > 0 {
+		m.Writer(g.writeUpstreams)
+	}
 	if g.access != nil {
 		m.Gauge("pyspeed_access_log_dropped_lines", func() float64 { return float64(g.access.Dropped()) })
 	}
@@ -181,30 +209,42 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 	if g.access != nil {
 		running.Go(func() { g.access.Run(background) })
 	}
-
-	if err := g.supervisor.Start(stop); err != nil {
-		if stop.Err() != nil {
-			return nil // asked to stop while starting
-		}
-		return err
+	for _, u := range g.upstreams {
+		running.Go(func() { u.Run(background) })
 	}
-	select {
-	case <-g.pool.serving: // ready is true from here on
-	case <-stop.Done():
+
+	if !g.cfg.WholeSite() {
+		if err := g.supervisor.Start(stop); err != nil {
+			if stop.Err() != nil {
+				return nil // asked to stop while starting
+			}
+			return err
+		}
+		select {
+		case <-g.pool.serving: // ready is true from here on
+		case <-stop.Done():
+		}
 	}
 	edges, err := g.edges(listeners)
 	if err != nil {
-		_ = g.supervisor.Stop(hurry)
+		g.stopWorkers(hurry)
 		return err
 	}
 	failed := make(chan error, len(edges))
+	addresses := make([]string, len(edges))
 	for i, e := range edges {
 		running.Go(func() { failed <- e.Serve() })
-		g.log.Info("listening on " + url(listeners[i]))
+		addresses[i] = url(listeners[i])
+		g.log.Info("listening on " + addresses[i])
+	}
+	if g.Listening != nil {
+		g.Listening(addresses)
 	}
 	trim()
 	select {
 	case err = <-failed:
+	case err = <-g.supervisor.Detached():
+		g.log.Error("stopping: " + err.Error())
 	case <-stop.Done():
 		g.log.Info("stopping: waiting for requests to end")
 	}
@@ -228,29 +268,42 @@ func (g *Gateway) stop(hurry context.Context, edges []edge) {
 		g.log.Warn("stopping: closing connections whose requests did not end in time", "connections", g.registry.Len())
 	}
 	g.dispatcher.Stop()
+	for _, u := range g.upstreams {
+		u.Stop()
+	}
 	g.registry.CloseAll()
 	// The workers have a time of their own: they still run the application's shutdown.
-	if err := g.supervisor.Stop(hurry); err != nil {
-		g.log.Warn("stopping: not all workers ended in order", "cause", err)
-	}
+	g.stopWorkers(hurry)
 	<-empty
+	for _, u := range g.upstreams {
+		u.Wait()
+	}
 	for _, e := range edges {
 		e.Close()
 	}
 	g.log.Info("stopped")
 }
 
+func (g *Gateway) stopWorkers(hurry context.Context) {
+	if g.cfg.WholeSite() {
+		return // there are none
+	}
+	if err := g.supervisor.Stop(hurry); err != nil {
+		g.log.Warn("stopping: not all workers ended in order", "cause", err)
+	}
+}
+
 func (g *Gateway) edges(listeners []net.Listener) ([]edge, error) {
 	t, l := &g.cfg.Server.Timeouts, &g.cfg.Server.Limits
 	cfg := &http1.Config{
 		Limits: http1.Limits{RequestLine: int(l.RequestLine), HeaderBytes: int(l.HeaderBytes), HeaderCount: l.HeaderCount},
-		Body:   l.Body, BodyMemory: exchange.MaxWindow,
+		Body:   l.Body, BodyMemory: exchange.MaxBody,
 		HeaderTimeout: t.Header, BodyTimeout: t.Body, IdleTimeout: t.Idle, WriteTimeout: t.Write,
-		Responder: serverWide{g.dispatcher}, Budget: g.budget, Clock: g.clock, Done: g.ended,
+		Responder: g.responder(), Budget: g.budget, Clock: g.clock, Done: g.ended,
 		Problem: func(err error) { g.log.Error("cannot serve a request", "cause", err) },
 	}
 	if !g.asgi() {
-		// A slow upload must not hold a thread; an ASGI application reads while it arrives.
+		// A slow upload must not hold a thread; an application on an event loop reads while it arrives.
 		cfg.BufferBody = g.cfg.Server.BufferBody
 	}
 	edges := make([]edge, 0, len(listeners))
@@ -268,11 +321,11 @@ func (g *Gateway) edges(listeners []net.Listener) ([]edge, error) {
 	return edges, nil
 }
 
-// asgi is whether the workers, which have all said that they are ready, run an ASGI application.
+// asgi is whether the workers, which have all said that they are ready, run their application on an event loop.
 func (g *Gateway) asgi() bool {
 	for _, w := range g.supervisor.Workers() {
 		if w.Info.Interface != "" {
-			return w.Info.Interface == "asgi"
+			return onLoop(w.Info.Interface)
 		}
 	}
 	return false
@@ -283,7 +336,7 @@ func (g *Gateway) ready() (bool, string) {
 	switch {
 	case g.stopping.Load():
 		return false, "stopping"
-	case g.dispatcher.Ready() == 0:
+	case g.dispatcher.Ready() == 0 && !g.cfg.WholeSite():
 		return false, "no worker is ready"
 	}
 	return true, ""
@@ -311,8 +364,16 @@ func (g *Gateway) removePID() {
 // TryImport starts the workers, without listening, and stops them again; it returns a line about the
 // application.
 func (g *Gateway) TryImport(ctx context.Context) (string, error) {
+	if g.cfg.WholeSite() {
+		return "there is no application: an upstream takes every request", nil
+	}
 	if err := g.supervisor.Start(ctx); err != nil {
 		return "", err
+	}
+	select {
+	case <-g.pool.serving: // a worker that is stopped in the middle of its handshake would be an error in the log
+	case <-time.After(handshake):
+	case <-ctx.Done():
 	}
 	about := g.cfg.App.Target
 	for _, w := range g.supervisor.Workers() {
@@ -325,8 +386,15 @@ func (g *Gateway) TryImport(ctx context.Context) (string, error) {
 }
 
 func kindName(s string) string {
-	if s == "asgi" {
+	switch s {
+	case "asgi":
 		return "an ASGI application"
+	case "tornado":
+		return "a Tornado application"
 	}
 	return "a WSGI application"
 }
+
+// onLoop is whether a worker with that interface runs all requests on one event loop and gets them as
+// ASGI scopes.
+func onLoop(kind string) bool { return kind == "asgi" || kind == "tornado" }

@@ -39,6 +39,7 @@ type pooled struct {
 	worker *supervisor.Worker
 	lost   chan struct{}
 	asked  bool // a look at it is under way; of pool.mu
+	dumped bool // it hangs, and its stacks were logged; of the look that is under way
 }
 
 // Add implements supervisor.Pool. The worker serves on a goroutine of its own.
@@ -49,7 +50,7 @@ func (p *pool) Add(w *supervisor.Worker) {
 	p.mu.Unlock()
 	go func() {
 		err := p.dispatcher.Serve(dispatch.Worker{
-			ID: w.ID, Conn: w.Data, Marks: w.Marks, Threads: w.Info.Threads, ASGI: w.Info.Interface == "asgi",
+			ID: w.ID, Conn: w.Data, Marks: w.Marks, Threads: w.Info.Threads, ASGI: onLoop(w.Info.Interface),
 			Serving: p.oneServes,
 		}, handshake)
 		if err != nil {

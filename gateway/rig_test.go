@@ -150,7 +150,7 @@ func prepare(t *testing.T, dir string, args ...string) *rig {
 	}
 	r := &rig{t: t, dir: dir, log: &output{changed: make(chan struct{})}, ended: make(chan struct{})}
 	env := []string{"PYTHONDONTWRITEBYTECODE=1"}
-	if r.Gateway, err = New(c, testPython(), env, archive, "test", logline.New(r.log, "text", "info")); err != nil {
+	if r.Gateway, err = New(c, Start{Python: testPython(), Env: env, Archive: archive}, "test", logline.New(r.log, "text", "info")); err != nil {
 		t.Fatal(err)
 	}
 	return r

@@ -75,12 +75,22 @@ func (p *pool) look(ctx context.Context, e *pooled, timeout time.Duration) {
 			"for", held, "requests_moved", moved)
 	}
 	if held < timeout {
+		e.dumped = false // it has turned since
 		return
 	}
+	if w.Attached() && e.dumped {
+		return
+	}
+	e.dumped = true
 	dump, cancel := context.WithTimeout(ctx, dumpTime)
 	defer cancel()
 	if err := w.Dump(dump); err != nil {
 		p.log.Warn("cannot tell where a worker hangs", "cause", err)
+	}
+	if w.Attached() {
+		// It is never killed: somebody may sit in a debugger. What waits for it does so for workers.queue_timeout.
+		p.log.Warn("the application holds its event loop or all its threads; requests wait until it turns", "for", held, "worker", w.ID)
+		return
 	}
 	p.dispatcher.Hung(w.ID)
 	w.Kill(fmt.Sprintf("the application held its event loop or all its threads for %s (workers.timeout is %s)", held.Round(time.Millisecond), timeout))

@@ -101,7 +101,7 @@ func signalName(sig syscall.Signal) string {
 type StartupError struct {
 	ExitCode  int    // ExitCannotStart or ExitCannotImport: the gateway's own exit code
 	Worker    string // which worker it was
-	Stage     string // import, interface, lifespan (told by the worker); spawn, exit, timeout (seen from outside)
+	Stage     string // import, interface, hook, lifespan (told by the worker); spawn, exit, timeout (seen from outside)
 	Summary   string // one line
 	Traceback string // as Python prints it, with its line ends; "" when there is none
 }
@@ -112,6 +112,8 @@ func (e *StartupError) Error() string {
 		return "cannot import the application: " + e.Summary
 	case "interface":
 		return "cannot serve the application: " + e.Summary
+	case "hook":
+		return "cannot start the application: its lifecycle hook failed: " + e.Summary
 	case "lifespan":
 		return "cannot start the application: its lifespan startup failed: " + e.Summary
 	}

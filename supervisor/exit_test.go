@@ -41,6 +41,7 @@ func TestStartupErrorText(t *testing.T) {
 	}
 	f("import", "cannot import the application: X: y")
 	f("interface", "cannot serve the application: X: y")
+	f("hook", "cannot start the application: its lifecycle hook failed: X: y")
 	f("lifespan", "cannot start the application: its lifespan startup failed: X: y")
 	f("timeout", "cannot start the workers: X: y")
 }

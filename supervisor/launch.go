@@ -40,6 +40,9 @@ func (s *Supervisor) await(w *Worker, retired <-chan struct{}) error {
 	}
 	timeout := time.NewTimer(s.settings.StartupTimeout)
 	defer timeout.Stop()
+	if w.attached {
+		timeout.Stop() // somebody may be looking at the start in a debugger
+	}
 	select {
 	case e := <-w.control.first:
 		return s.first(w, e)

@@ -113,8 +113,8 @@ func (e event) ids(key string) ([]uint16, error) {
 
 // ReadyInfo is what a worker says of itself when it is ready.
 type ReadyInfo struct {
-	Interface string // wsgi or asgi
-	Threads   int    // most requests that run at once; 0: unbounded (ASGI)
+	Interface string // wsgi, asgi or tornado
+	Threads   int    // most requests that run at once; 0: unbounded (ASGI, Tornado)
 	Python    string // version
 	Loop      string // asyncio, uvloop; "" for WSGI
 	Lifespan  string // on, off; "" for WSGI

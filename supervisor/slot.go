@@ -22,6 +22,8 @@ type slot struct {
 	// starting is told once how the first launch went; nil for a slot that was
 	// added later. When that launch failed the slot is done.
 	starting chan<- error
+	// lost is told why a worker that cannot be replaced is gone, on the slot's goroutine; nil where it can be.
+	lost func(cause error)
 
 	retired chan struct{} // closed by retire
 	once    sync.Once
@@ -72,6 +74,10 @@ func (sl *slot) run() {
 					level = slog.LevelWarn
 				}
 				sl.log.Log(context.Background(), level, w.cause.Error())
+				return
+			}
+			if sl.lost != nil {
+				sl.lost(w.cause)
 				return
 			}
 			wait = back.next(true, time.Since(w.Readied))

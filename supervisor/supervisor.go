@@ -31,6 +31,9 @@ type Settings struct {
 	ShutdownTimeout time.Duration
 	Archive         []byte       // the shim's zip
 	Log             *slog.Logger // nil: none
+	// Attached is the one worker where none is to be spawned; Count is then 1, and Python, Directory,
+	// Env, Archive and StartupTimeout are not used.
+	Attached *Attached
 }
 
 // Pool is where ready workers go. The supervisor calls it on the goroutine of
@@ -62,6 +65,7 @@ type Supervisor struct {
 
 	deadline atomic.Pointer[time.Time] // of the context that Stop was given, if it has one
 	leaving  atomic.Bool               // the gateway stops, and takes along what workers leave behind
+	detached chan error                // nil unless a worker is attached
 
 	mu      sync.Mutex
 	phase   phase
@@ -91,10 +95,15 @@ func New(settings Settings, pool Pool) *Supervisor {
 		settings.Log = slog.New(slog.DiscardHandler)
 	}
 	life, hurry := context.WithCancel(context.Background())
-	return &Supervisor{
+	s := &Supervisor{
 		settings: settings, log: settings.Log, pool: pool, life: life, hurry: hurry,
 		slots: make(map[int]*slot), stopped: make(chan struct{}),
 	}
+	if settings.Attached != nil {
+		s.settings.Count = 1
+		s.detached = make(chan error, 1)
+	}
+	return s
 }
 
 // Start spawns all workers at once and returns when all are ready. When one of
@@ -137,6 +146,11 @@ func (s *Supervisor) begin(results chan<- error) error {
 	defer s.mu.Unlock()
 	if s.phase != unused {
 		return errors.New("cannot start the workers: the supervisor was started before")
+	}
+	if s.settings.Attached != nil {
+		s.phase = running
+		s.addSlot(results)
+		return nil
 	}
 	python, err := exec.LookPath(s.settings.Python)
 	if err == nil {
@@ -183,6 +197,10 @@ func (s *Supervisor) addSlot(starting chan<- error) {
 		starting: starting,
 		retired:  make(chan struct{}), done: make(chan struct{}),
 	}
+	if s.detached != nil {
+		sl.launch = s.attach
+		sl.lost = func(cause error) { s.detached <- cause }
+	}
 	s.slots[number] = sl
 	go sl.run()
 }
@@ -204,6 +222,9 @@ func (s *Supervisor) Add(n int) error {
 	defer s.mu.Unlock()
 	if s.phase != running {
 		return errors.New("cannot add workers: the supervisor is not running")
+	}
+	if s.detached != nil {
+		return errors.New("cannot add workers: the process that started the gateway is the only one")
 	}
 	for range n {
 		s.addSlot(nil)
@@ -272,8 +293,11 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	for _, sl := range slots {
 		<-sl.done
 	}
-	s.spawner.close()
-	err := s.archive.close()
+	var err error
+	if s.detached == nil {
+		s.spawner.close()
+		err = s.archive.close()
+	}
 	close(s.stopped)
 	return errors.Join(ctx.Err(), err)
 }

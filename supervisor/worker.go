@@ -43,10 +43,11 @@ type Worker struct {
 	Marks []byte
 
 	lifecycle
-	log     *slog.Logger
-	cmd     *exec.Cmd
-	control *control
-	output  *output
+	log      *slog.Logger
+	attached bool // not spawned: cmd and output are nil
+	cmd      *exec.Cmd
+	control  *control
+	output   *output
 
 	asked   atomic.Bool  // it was told to stop
 	leaving *atomic.Bool // the supervisor's
@@ -75,11 +76,15 @@ func (w *Worker) Release() {
 }
 
 // Kill kills the worker, and what is left in its process group, at once; reason is
-// what the log will say: "worker 2 (pid 123) was killed: REASON". It may be called from any goroutine.
+// what the log will say: "worker 2 (pid 123) was killed: REASON". An attached worker lives; only the connection to it ends. It may be called from any goroutine.
 func (w *Worker) Kill(reason string) {
 	w.killing.Lock()
 	defer w.killing.Unlock()
 	if w.reaped {
+		return
+	}
+	if w.attached {
+		go w.leave(reason)
 		return
 	}
 	if w.killed == "" {
@@ -93,7 +98,7 @@ func (w *Worker) Kill(reason string) {
 func (w *Worker) terminate() {
 	w.killing.Lock()
 	defer w.killing.Unlock()
-	if !w.reaped {
+	if !w.reaped && !w.attached {
 		_ = syscall.Kill(w.PID, syscall.SIGTERM)
 	}
 }
@@ -191,7 +196,11 @@ func (w *Worker) retire(ctx context.Context, empty <-chan struct{}) {
 		return
 	case <-ctx.Done():
 	}
-	w.Kill("it did not stop in time, nor on SIGTERM")
+	if w.attached {
+		w.Kill("the application did not finish in time")
+	} else {
+		w.Kill("it did not stop in time, nor on SIGTERM")
+	}
 	<-w.gone
 }
 

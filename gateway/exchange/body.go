@@ -23,6 +23,7 @@ type Body struct {
 	mu       sync.Mutex
 	mem      []byte // bytes mem[off:] wait
 	off      int
+	lent     *chunk // what mem lies in; nil: in memory of its own
 	limit    int
 	budget   *Budget
 	charged  int // of the budget
@@ -37,14 +38,42 @@ type Body struct {
 	notify   func()
 }
 
-// NewBody makes a body that keeps at most limit bytes in memory, less when the budget
-// for all is nearly used up, and the rest in a temporary file in dir ("" is the
-// system's). A nil budget is no limit.
+// NewBody makes a body that keeps at most limit bytes in memory, less as the budget for all
+// is used up, and the rest in a temporary file in dir ("" is the system's). A nil budget is no
+// limit.
 func NewBody(limit int, budget *Budget, dir string) *Body {
-	if budget != nil {
-		limit = min(limit, budget.Window())
-	}
 	return &Body{limit: limit, budget: budget, dir: dir}
+}
+
+// room is whether n more bytes may wait in memory. With mu held.
+func (b *Body) room(n int) bool {
+	n += len(b.mem) - b.off
+	if b.budget == nil || n <= MinWindow {
+		return n <= b.limit
+	}
+	return n <= min(b.limit, b.budget.Body())
+}
+
+// hold appends p to mem. With mu held.
+//
+// The memory grows with what has arrived, never with what was announced, and comes from a pool: an
+// upload of a megabyte would else be a megabyte of garbage.
+func (b *Body) hold(p []byte) {
+	if rest := len(b.mem) - b.off; len(b.mem)+len(p) > cap(b.mem) {
+		switch {
+		case b.off >= rest && rest+len(p) <= cap(b.mem):
+			b.mem = b.mem[:copy(b.mem, b.mem[b.off:])]
+			b.off = 0
+		default:
+			if c := getChunk(rest + len(p)); c != nil {
+				grown := append(c.memory[:0], b.mem[b.off:]...)
+				b.lent.put()
+				b.mem, b.off, b.lent = grown, 0, c
+			}
+		}
+	}
+	b.mem = append(b.mem, p...)
+	b.charge()
 }
 
 // charge tells the budget how much memory the body has now. With mu held.
@@ -71,13 +100,8 @@ func (b *Body) Stage(p []byte) error {
 	b.received += int64(len(p))
 	switch {
 	case b.closed || b.err != nil || len(p) == 0:
-	case b.writeAt == b.readAt && len(b.mem)-b.off+len(p) <= b.limit:
-		if rest := len(b.mem) - b.off; b.off >= rest && len(b.mem)+len(p) > cap(b.mem) {
-			b.mem = b.mem[:copy(b.mem, b.mem[b.off:])]
-			b.off = 0
-		}
-		b.mem = append(b.mem, p...)
-		b.charge()
+	case b.writeAt == b.readAt && b.room(len(p)):
+		b.hold(p)
 	default:
 		b.err = b.spill(p)
 		return b.err
@@ -212,7 +236,8 @@ func (b *Body) Close() {
 	b.mu.Lock()
 	b.closed = true
 	b.notify = nil
-	b.mem, b.off = nil, 0
+	b.lent.put()
+	b.mem, b.off, b.lent = nil, 0, nil
 	b.charge()
 	f := b.file
 	b.file, b.readAt, b.writeAt = nil, 0, 0

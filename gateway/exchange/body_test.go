@@ -252,3 +252,62 @@ func TestBodyBudget(t *testing.T) {
 	}
 	last.Close()
 }
+
+// TestBodyMemory: memory grows with what arrived, is lent to one body at a time, and is counted.
+func TestBodyMemory(t *testing.T) {
+	budget := NewBudget(64 << 20)
+	b := NewBody(MaxBody, budget, t.TempDir())
+	part := bytes.Repeat([]byte("p"), 10_000)
+	for received := 0; received+len(part) <= MaxBody; {
+		if err := b.Append(part); err != nil {
+			t.Fatal(err)
+		}
+		received += len(part)
+		if most := max(16<<10, 4*received); cap(b.mem) > most || b.Spilled() {
+			t.Fatalf("%d bytes take %d of memory, spilled %v", received, cap(b.mem), b.Spilled())
+		}
+		if got := budget.Held(); got != int64(cap(b.mem)) {
+			t.Fatalf("%d bytes of memory are counted as %d", cap(b.mem), got)
+		}
+	}
+	other := NewBody(MaxBody, budget, t.TempDir())
+	if err := other.Append(bytes.Repeat([]byte("o"), MaxBody)); err != nil {
+		t.Fatal(err)
+	}
+	if whole, ok := b.Complete(MaxBody); ok || bytes.IndexByte(whole, 'o') >= 0 {
+		t.Error("a body that is not finished is complete")
+	}
+	if got, _ := take(t, b, 65535); len(got) != 1040000 || bytes.Count(got, []byte("p")) != len(got) {
+		t.Error("another body's bytes are in this one's")
+	}
+	b.Close()
+	other.Close()
+	if got := budget.Held(); got != 0 {
+		t.Errorf("%d bytes are still counted", got)
+	}
+}
+
+// TestBodiesShareTheBudget: many bodies together stay near the budget; what is more goes to disk.
+func TestBodiesShareTheBudget(t *testing.T) {
+	budget := NewBudget(8 << 20)
+	var bodies []*Body
+	for range 100 {
+		b := NewBody(MaxBody, budget, t.TempDir())
+		bodies = append(bodies, b)
+		for range 16 {
+			if err := b.Append(make([]byte, 64<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := budget.Held(); got > 10<<20 {
+		t.Errorf("%d bytes in memory with a budget of %d", got, 8<<20)
+	}
+	for _, b := range bodies {
+		b.Finish()
+		if got, end := take(t, b, 65535); len(got) != MaxBody || !end {
+			t.Errorf("%d bytes came back", len(got))
+		}
+		b.Close()
+	}
+}

@@ -8,8 +8,11 @@ const (
 	MinWindow = 4 << 10
 )
 
-// Budget is the memory all answers together may hold for clients that have
-// not taken them. Safe for concurrent use.
+// MaxBody is what of one request body waits in memory while there is room, in bytes.
+const MaxBody = 1 << 20
+
+// Budget is the memory that all answers may hold for clients that have not taken them, and all request
+// bodies for responders that have not, together. Safe for concurrent use.
 type Budget struct {
 	limit int64
 	held  atomic.Int64
@@ -32,4 +35,14 @@ func (b *Budget) Window() int {
 		w >>= 1
 	}
 	return int(w)
+}
+
+// Body is what one request body may hold: MaxBody while there is room for 32 of them,
+// halving as less is left.
+func (b *Budget) Body() int {
+	n, left := int64(MaxBody), b.limit-b.held.Load()
+	for n > MinWindow && n*32 > left {
+		n >>= 1
+	}
+	return int(n)
 }

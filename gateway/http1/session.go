@@ -31,7 +31,9 @@ type Config struct {
 	Limits Limits
 	// Body is the most bytes a request body may have; more is 413.
 	Body int64
-	// BufferBody is the size up to which a body is complete before the responder is called.
+	// BufferBody is the size up to which a body is complete before the responder is called. A chunked
+	// one is in any case, unless it is 0: CGI's variables want its length (RFC 3875 §4.1.2), and
+	// applications that trust them read nothing of a body without.
 	BufferBody int64
 	// BodyMemory is what of one body may wait in memory; the rest goes to a
 	// file in SpoolDir.
@@ -156,6 +158,10 @@ func (s *Session) Feed(p []byte) {
 	s.feedMu.Unlock()
 	s.post(evInput)
 }
+
+// ReadingBody is whether a request's body is arriving, so that much may be waiting to be read. From any
+// goroutine; the answer may be old by the time it is used.
+func (s *Session) ReadingBody() bool { return s.respond.bodyOpen.Load() }
 
 // Writable says that the transport takes bytes again, or sent FIN. Called by the edge once
 // for each WaitWritable; calls without need do no harm.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,6 +96,33 @@ func TestSpilledBody(t *testing.T) {
 		r.s.Closed()
 		r.check()
 	})
+}
+
+// A chunked body has no length before its end: an application that is to be given complete
+// bodies gets it then, however large it is; one that takes no buffering gets it at once.
+func TestChunkedBodyIsComplete(t *testing.T) {
+	f := func(buffer int64, want []string) {
+		t.Helper()
+		var seen []string
+		r := newRig(t, responder(func(x *exchange.Exchange) {
+			n, known := x.Body.Length()
+			seen = append(seen, fmt.Sprint(n, known))
+			_ = x.Writer.Answer(200, nil, nil)
+		}), func(cfg *Config) { cfg.BufferBody = buffer })
+		r.s.Feed([]byte(chunkedPost))
+		for range 30 {
+			r.s.Feed([]byte("a\r\n0123456789\r\n"))
+		}
+		r.s.Feed([]byte("0\r\n\r\n"))
+		if !slices.Equal(seen, want) {
+			t.Errorf("buffer %d: dispatched with length %v, want %v", buffer, seen, want)
+		}
+		r.s.Closed()
+		r.check()
+	}
+	f(0, []string{"0 false"})
+	f(100, []string{"300 true"})
+	f(10_000, []string{"300 true"})
 }
 
 func TestLimitOfChunkedBody(t *testing.T) {

@@ -192,7 +192,7 @@ func (s *Session) readBody(p []byte) (consumed int, done bool) {
 	if body == nil {
 		return consumed, false
 	}
-	if !s.dispatched && (s.streams || s.isChunked && body.Received() > s.cfg.BufferBody) {
+	if !s.dispatched && s.streams {
 		s.dispatch()
 	}
 	if consumed == 0 {

@@ -155,8 +155,16 @@ func onRequest(ctx context.Context, nc netpoll.Connection) error {
 	if err != nil {
 		return err
 	}
-	if c, ok := ctx.(*conn); ok {
+	c, ok := ctx.(*conn)
+	if ok {
 		c.session.Feed(p)
 	}
-	return r.Release()
+	full := len(p) >= netpollRead
+	if err := r.Release(); err != nil {
+		return err
+	}
+	if ok && full && c.session.ReadingBody() {
+		drain(nc.(netpoll.Conn).Fd(), c.session.Feed)
+	}
+	return nil
 }

@@ -87,7 +87,12 @@ func (l *Loop) Attach(nc net.Conn, h fcgi.Handler) (fcgi.Link, error) {
 				return err
 			}
 			h.Feed(p)
-			return r.Release()
+			full := len(p) >= netpollRead
+			if err := r.Release(); err != nil || !full {
+				return err
+			}
+			drain(fds[0], h.Feed)
+			return nil
 		})
 	}
 	if err != nil {

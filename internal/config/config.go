@@ -10,11 +10,13 @@ type Config struct {
 	Workers Workers
 	Log     Log
 	Admin   Admin
+	// Upstreams are the entries of [[upstream]], in their order.
+	Upstreams []Upstream
 }
 
 // App says what to run and how to load it.
 type App struct {
-	Target    string // module:attribute; "" only for the command config
+	Target    string // module:attribute; "" only for the command config, and where Config.WholeSite
 	Interface string // auto, wsgi, asgi
 	Factory   bool   // the target is called to make the application
 	Directory string // absolute; first on sys.path and the working directory
@@ -59,9 +61,10 @@ type Timeouts struct {
 
 // Workers says how many Python processes there are and what may wait for them.
 type Workers struct {
-	Count          int // processes; 0: as many as Processes finds CPUs
-	Threads        int // of one WSGI process; 0: adaptive
-	Queue          int // requests that may wait for a worker
+	Count          int    // processes; 0: as many as Processes finds CPUs
+	Threads        int    // of one WSGI process; 0: adaptive
+	Model          string // threads, gevent: what a WSGI process runs requests on
+	Queue          int    // requests that may wait for a worker
 	QueueTimeout   time.Duration
 	InFlight       int // requests that one worker may hold; 0: adaptive
 	StartupTimeout time.Duration

@@ -90,10 +90,22 @@ func parseFile(data []byte, name, dir string) (settings []setting, found bool, e
 			return nil, false, nil
 		}
 	}
+	read := map[string]bool{} // lists
 	// Keys are in the order of the file, so the first mistake is reported.
 	for _, key := range f.meta.Keys() {
 		if len(key) < len(root) || !slices.Equal(key[:len(root)], root) {
 			continue
+		}
+		if at := len(root); len(key) > at {
+			if l := listOf(key[at]); l != nil {
+				if !read[l.table] {
+					read[l.table] = true
+					if err := f.readList(l, key[:at+1]); err != nil {
+						return nil, true, err
+					}
+				}
+				continue
+			}
 		}
 		if err := f.read(key, len(root)); err != nil {
 			return nil, true, err
@@ -216,7 +228,11 @@ func (f *file) read(key toml.Key, skip int) error {
 		case isTable:
 			return fmt.Errorf("unknown table %s (%s:%d)%s", name, f.name, f.line(key), didYouMean(name, f.tableNames()))
 		default:
-			return fmt.Errorf("unknown key %s (%s:%d)%s", name, f.name, f.line(key), didYouMean(name, keys()))
+			known := keys()
+			for _, l := range lists() {
+				known = append(known, l.table)
+			}
+			return fmt.Errorf("unknown key %s (%s:%d)%s", name, f.name, f.line(key), didYouMean(name, known))
 		}
 	}
 	return nil
@@ -238,6 +254,9 @@ func (f *file) tableNames() []string {
 	var names []string
 	for _, g := range groups() {
 		names = append(names, g.table)
+	}
+	for _, l := range lists() {
+		names = append(names, l.table)
 	}
 	return names
 }

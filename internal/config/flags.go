@@ -93,6 +93,11 @@ func extraFlags() []extraFlag {
 			apply: func(p *flagParser, flag, value string) error { return p.add(keyBind, flag, "fd:"+value) },
 		},
 		{
+			names: []string{"--worker-class", "-k"}, argument: "CLASS", title: "Workers",
+			help:  "as gunicorn's: sync and gthread are --model threads, gevent is --model gevent, an ASGI class is --interface asgi",
+			apply: (*flagParser).workerClass,
+		},
+		{
 			names: []string{"--access-log"}, title: "Logging", help: "as --access combined",
 			apply: func(p *flagParser, flag, _ string) error { return p.add(keyAccess, flag, "combined") },
 		},
@@ -164,8 +169,8 @@ func (p *flagParser) argument(arg string) error {
 	case arg == "":
 		return fmt.Errorf("unexpected argument \"\": expected %s", target{}.expects())
 	case !strings.Contains(arg, ":") && !p.named:
-		if c := nearest(arg, []string{"serve", "check", "config", "version", "help"}); c != "" {
-			return fmt.Errorf("unknown command %s; did you mean %s?", quote(arg), c)
+		if c := nearest(arg, []string{"serve", "check", "config", "probe", "version", "help"}); c != "" {
+			return fmt.Errorf("unknown command %s; did you mean %s? An application of that name is started by pyspeed-gw serve %s", quote(arg), c, arg)
 		}
 	}
 	return p.add(keyTarget, positional, arg)

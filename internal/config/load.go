@@ -83,7 +83,7 @@ func (m *merge) apply(settings []setting) error {
 		if err != nil {
 			return err
 		}
-		if list, ok := v.([]Address); ok {
+		if list, ok := v.([]Address); ok && s.option.key == keyBind {
 			before := m.binds[s.origin.Kind]
 			if len(before) > 0 && m.last[s.option.key].origin.Name != s.origin.Name {
 				s.origin.Name = m.last[s.option.key].origin.Name + ", " + s.origin.Name
@@ -126,6 +126,9 @@ func (m *merge) finish(env map[string]string, dir string) error {
 	if err := m.checkBind(); err != nil {
 		return err
 	}
+	if err := m.checkLists(); err != nil {
+		return err
+	}
 	for _, o := range options() {
 		// The default "." is the working directory, which is there.
 		s := m.last[o.key]
@@ -137,7 +140,7 @@ func (m *merge) finish(env map[string]string, dir string) error {
 			return fmt.Errorf("%s: %w", s.label, err)
 		}
 	}
-	if c.App.Target == "" && m.sources.Command != Show {
+	if c.App.Target == "" && !c.WholeSite() && m.sources.Command != Show {
 		return m.noTarget()
 	}
 	return nil

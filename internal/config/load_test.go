@@ -68,6 +68,7 @@ func TestPrecedence(t *testing.T) {
 	f("uvicorn's switch off", "-c full.toml --no-access-log", "", access, `"off"`, "flag --no-access-log")
 
 	f("argument over file", "-c full.toml x:y", "", "app.target", `"x:y"`, "flag MODULE:ATTRIBUTE")
+	f("a project's name", "mysite", "", "app.target", `"mysite"`, "flag MODULE:ATTRIBUTE")
 	f("call", "x:make()", "", "app.factory", "true", "flag MODULE:ATTRIBUTE")
 	f("call loses its brackets", "x:make()", "", "app.target", `"x:make"`, "flag MODULE:ATTRIBUTE")
 	f("joined short flag", "-w4", "", count, "4", "flag -w")
@@ -167,9 +168,10 @@ func TestLoadFails(t *testing.T) {
 	f("a:b -bind=x", "", `-b: expected host:port, [ipv6]:port, unix:/path or fd:number, got "ind=x": the port is missing`)
 	f("a:b --help=no", "", "--help takes no value")
 	f("a:b c:d", "", `unexpected argument "c:d": the application is already named`)
-	f("chekc", "", `unknown command "chekc"; did you mean check?`)
-	f("main", "", `application: expected module:attribute, such as "main:app", or module:factory(), got "main"`)
-	f("main.py:app", "", `application: expected module:attribute, such as "main:app", or module:factory(), got "main.py:app"; a module is named as in an import, here perhaps "main"`)
+	f("chekc", "", `unknown command "chekc"; did you mean check? An application of that name is started by pyspeed-gw serve chekc`)
+	f("main:", "", `application: expected module:attribute, such as "main:app", module:factory(), or a Django project's name, got "main:"`)
+	f("main.py", "", `application: expected module:attribute, such as "main:app", module:factory(), or a Django project's name, got "main.py"; a module is named as in an import, here perhaps "main"`)
+	f("main.py:app", "", `application: expected module:attribute, such as "main:app", module:factory(), or a Django project's name, got "main.py:app"; a module is named as in an import, here perhaps "main"`)
 	f("a:b --port 80000", "", `--port: expected a port from 0 to 65535, got "80000"`)
 	f("a:b -p app.pid", "", `-p: expected a port from 0 to 65535, got "app.pid"; the file for the process id is --pid`)
 	f("a:b --host= ", "", `--host: expected host:port, [ipv6]:port, unix:/path or fd:number, got ":8000": the host is missing; 0.0.0.0:8000 listens on every IPv4 interface`)
@@ -177,7 +179,7 @@ func TestLoadFails(t *testing.T) {
 	f("a:b --uds "+strings.Repeat("/long", 30), "", `--uds: expected host:port, [ipv6]:port, unix:/path or fd:number, got "unix:`+
 		strings.Repeat("/long", 15)+`...": the absolute path has 150 bytes and that of a unix socket may have 107`)
 
-	f("a:b -k uvicorn.workers.UvicornWorker", "", "-k is not supported: the interface is found by looking at the application; use --interface and --threads")
+	f("a:b -k eventlet", "", "-k: eventlet is not supported, as it is no longer maintained; use --model gevent, or --model threads without eventlet's patches")
 	f("a:b --reload", "", "--reload is not supported: start pyspeed-gw again after a change")
 	f("a:b --ssl-keyfile=k.pem", "", "--ssl-keyfile is not supported: terminate TLS in front of pyspeed-gw")
 	f("a:b --workers-kill-timeout 30", "", "--workers-kill-timeout is not supported: use --timeout for workers that hang and --timeout-shutdown for stopping")

@@ -53,6 +53,8 @@ const (
 	keyAccess     = "log.access"
 	keyAccessFile = "log.access_file"
 	keyCount      = "workers.count"
+	keyModel      = "workers.model"
+	keyInterface  = "app.interface"
 )
 
 // options lists every option, the keys of one table next to each other.
@@ -63,10 +65,11 @@ func options() []option {
 		{
 			key: keyTarget, kind: target{}, value: "",
 			field: func(c *Config) any { return &c.App.Target },
-			help:  "the application, as module:attribute or module:factory()",
+			help:  "the application, as module:attribute or module:factory(); or the name of a Django project",
+			more:  "A module alone stands for its `application`, or else its `app`. Of a Django project, the package with `settings.py`, it is `application` in `wsgi.py`, or in `asgi.py` with interface `asgi`.",
 		},
 		{
-			key: "app.interface", kind: words{"auto", "wsgi", "asgi"}, value: "auto", flags: []string{"--interface"},
+			key: keyInterface, kind: words{"auto", "wsgi", "asgi", "tornado"}, value: "auto", flags: []string{"--interface"},
 			field: func(c *Config) any { return &c.App.Interface },
 			help:  "how the application is called; auto looks at it",
 		},
@@ -125,7 +128,8 @@ func options() []option {
 		{
 			key: "server.buffer_body", kind: size{0, 1 << 40}, value: "16MiB", flags: []string{"--buffer-body"},
 			field: func(c *Config) any { return &c.Server.BufferBody },
-			help:  "request bodies up to this are complete before a WSGI worker sees them",
+			help:  "request bodies up to this are complete before a WSGI worker sees them, and chunked ones of any size; 0: it reads all of them while they arrive",
+			more:  "A chunked body is complete first because only then is there a `CONTENT_LENGTH`, without which Django and Bottle take it for empty. With 0 they do; Flask and Pyramid do not need it.",
 		},
 		{
 			key: "server.buffer_budget", kind: size{1 << 20, 1 << 40}, value: "64MiB", flags: []string{"--buffer-budget"},
@@ -210,6 +214,13 @@ func options() []option {
 			field: func(c *Config) any { return &c.Workers.Threads },
 			help:  "threads of a WSGI worker; auto adds them while requests are slow",
 			more:  "`1` promises that the application never runs in two threads at once.",
+		},
+		{
+			key: keyModel, kind: words{"threads", "gevent"}, value: "threads", flags: []string{"--model"},
+			field: func(c *Config) any { return &c.Workers.Model },
+			help:  "how a WSGI worker runs requests side by side: threads, or gevent's greenlets",
+			more: "With `gevent` everything is patched (`gevent.monkey.patch_all()`) before the application is imported, and every request gets a greenlet; " +
+				"`workers.threads` is then how many run at once, `auto` any number. gevent has to be installed beside the application.",
 		},
 		{
 			key: "workers.queue", kind: number{min: 1, max: 1_000_000}, value: "2048", flags: []string{"--queue"},

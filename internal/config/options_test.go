@@ -40,6 +40,7 @@ func other() map[string]string {
 		"server.timeouts.shutdown":   "90",
 		"workers.count":              "3",
 		"workers.threads":            "512",
+		"workers.model":              "gevent",
 		"workers.queue":              "1",
 		"workers.queue_timeout":      "1ms",
 		"workers.in_flight":          "65535",
@@ -154,6 +155,9 @@ func leaves(t reflect.Type) int {
 	}
 	n := 0
 	for i := range t.NumField() {
+		if f := t.Field(i).Type; f.Kind() == reflect.Slice && f.Elem().Kind() == reflect.Struct && f.Elem() != reflect.TypeFor[Address]() {
+			continue // a list; TestLists counts its fields
+		}
 		n += leaves(t.Field(i).Type)
 	}
 	return n

@@ -11,7 +11,7 @@ import (
 // This file has the kinds of values that name places: the application, files
 // and addresses.
 
-// target is module:attribute.
+// target is module:attribute, or a module or Django project alone.
 type target struct{}
 
 func (k target) read(raw any, _ string) (any, error) {
@@ -24,7 +24,7 @@ func (k target) read(raw any, _ string) (any, error) {
 	}
 	module, attribute, ok := strings.Cut(s, ":")
 	callable := strings.TrimSuffix(attribute, "()")
-	if !ok || !dotted(module) || !dotted(callable) {
+	if !dotted(module) || ok && !dotted(callable) {
 		if strings.HasSuffix(module, ".py") || strings.ContainsAny(module, `/\`) {
 			name := strings.TrimSuffix(strings.Trim(filepath.ToSlash(module), "./"), ".py")
 			return nil, fmt.Errorf("%w; a module is named as in an import, here perhaps %s",
@@ -37,7 +37,7 @@ func (k target) read(raw any, _ string) (any, error) {
 func (target) write(v any) string { return tomlString(v.(string)) }
 func (target) argument() string   { return "MODULE:ATTRIBUTE" }
 func (target) expects() string {
-	return `module:attribute, such as "main:app", or module:factory()`
+	return `module:attribute, such as "main:app", module:factory(), or a Django project's name`
 }
 
 // dotted reports whether s is names joined by dots. What a name may be is

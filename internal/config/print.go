@@ -38,9 +38,20 @@ func Print(w io.Writer, c *Config, s *Sources) error {
 			fmt.Fprintf(&b, "%-*s  # %s\n", width, line, comments[i])
 		}
 	}
+	for _, l := range lists() {
+		for i := range l.length(c) {
+			fmt.Fprintf(&b, "\n[[%s]]\n", l.table)
+			for _, o := range l.options(i) {
+				fmt.Fprintf(&b, "%-*s  # %s\n", listWidth, o.key+" = "+o.kind.write(o.in(c)), oneLine(s.Origin(l.entryKey(i, o.key)).String()))
+			}
+		}
+	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
+
+// listWidth is the column of the comments in entries of lists.
+const listWidth = 36
 
 // in returns the option's value in c.
 func (o *option) in(c *Config) any {

@@ -47,6 +47,12 @@ func Reference() string {
 			referenceEntry(&b, &o)
 		}
 	}
+	for _, l := range lists() {
+		fmt.Fprintf(&b, "\n## %s: `[[%s]]`\n\n%s. %s\n", l.title, l.table, capital(l.help), l.more)
+		for _, o := range l.options(0) {
+			referenceHelp(&b, &o)
+		}
+	}
 	b.WriteString(referenceTail)
 	for _, e := range extraFlags() {
 		// A bar would end a table's cell, also in code.
@@ -56,13 +62,18 @@ func Reference() string {
 	return b.String()
 }
 
-func referenceEntry(b *strings.Builder, o *option) {
+// referenceHelp is what the page says of every option.
+func referenceHelp(b *strings.Builder, o *option) {
 	_, leaf := cutLast(o.key)
 	fmt.Fprintf(b, "\n### `%s`\n\n%s.\n", leaf, capital(o.help))
 	if o.more != "" {
 		fmt.Fprintf(b, "%s\n", o.more)
 	}
 	fmt.Fprintf(b, "\n- Value: %s. Default: `%s`\n", codeForms(o.kind.expects()), o.sample())
+}
+
+func referenceEntry(b *strings.Builder, o *option) {
+	referenceHelp(b, o)
 	if len(o.flags) > 0 {
 		fmt.Fprintf(b, "- Flag: %s\n", codes(withArgument(o.flags, o.kind.argument())))
 	} else {
@@ -137,6 +148,17 @@ func Sample() string {
 				value, mark = `"main:app"`, ""
 			}
 			fmt.Fprintf(&b, "%-38s # %s\n", mark+leaf+" = "+value, o.help)
+		}
+	}
+	for _, l := range lists() {
+		// Without a blank behind the mark: an entry is not one of the defaults that lines with one are.
+		fmt.Fprintf(&b, "\n## %s. Any number of tables of this kind:\n#[[%s]]\n", capital(l.help), l.table)
+		for _, o := range l.options(0) {
+			value, ok := l.sample[o.key]
+			if !ok {
+				value = o.sample()
+			}
+			fmt.Fprintf(&b, "%-38s # %s\n", "#"+o.key+" = "+value, o.help)
 		}
 	}
 	return b.String()

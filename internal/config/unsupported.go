@@ -17,8 +17,6 @@ func unsupported(name string) string {
 		hooks    = "no Python runs in the gateway"
 	)
 	switch name {
-	case "-k", "--worker-class":
-		return "the interface is found by looking at the application; use --interface and --threads"
 	case "--worker-connections", "--limit-concurrency", "--backpressure":
 		return "use --limit-connections for all clients, --in-flight for what one worker holds and --queue for what waits"
 	case "--workers-kill-timeout":
