@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,33 @@ from harness.waiting import time_limit
 from harness.zoo import Zoo
 
 HERE = Path(__file__).resolve().parent
+ASGION = HERE / "asgion"
+# "asgion": ASGI applications alone, with that between them and the server (make asgion).
+JUDGE = os.environ.get("PYSPEED_TEST_JUDGE", "")
 
-SHOPS = {"flask": ("wsgi:application", "wsgi"), "fastapi": ("asgi:app", "asgi")}
+# Folder in examples/, target, interface.
+SHOPS = {
+    "flask": ("flask_shop", "wsgi:application", "wsgi"),
+    "bottle": ("bottle_shop", "wsgi:application", "wsgi"),
+    "pyramid": ("pyramid_shop", "wsgi:application", "wsgi"),
+    "django-wsgi": ("django_shop", "mysite", "wsgi"),
+    "bare-wsgi": ("bare_wsgi_shop", "wsgi:application", "wsgi"),
+    "fastapi": ("fastapi_shop", "asgi:app", "asgi"),
+    "starlette": ("starlette_shop", "asgi:app", "asgi"),
+    "django-asgi": ("django_shop", "mysite", "asgi"),
+    "bare-asgi": ("bare_asgi_shop", "asgi:app", "asgi"),
+    "tornado": ("tornado_shop", "app:app", "tornado"),
+}
+if JUDGE:
+    SHOPS = {name: shop for name, shop in SHOPS.items() if shop[2] == "asgi"}
 EDGES = ("peer",) if PEER else ("netpoll", "conn")
-# Both shops on both edges; and one of each where the other would tell nothing new.
 EVERY_SHOP = [pytest.param((shop, edge), id=f"{shop}-{edge}") for shop in SHOPS for edge in EDGES]
+# One shop of each interface, for what is decided before a framework comes into play.
+ONE_OF_EACH = ("flask", "fastapi", "tornado")
+# For tests that take long: a framework sees nothing of the edge, so that each is tried on one of
+# them, and on the other one of each interface.
+EVERY_SHOP_ONCE = [one for one in EVERY_SHOP if one.values[0][1] == EDGES[0] or one.values[0][0] in ONE_OF_EACH]
+ONE_SHOP_OF_EACH = [one for one in EVERY_SHOP if one.values[0][0] in ONE_OF_EACH]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -81,28 +105,47 @@ def stop_all(servers: Iterable[Server]) -> None:
 
 
 def shop_spec(name: str, edge: str, database: Path, **more: object) -> Spec:
-    target, interface = SHOPS[name]
+    folder, target, interface = SHOPS[name]
     spec = Spec(
         target=target,
         interface=interface,
-        directory=REPOSITORY / "examples" / f"{name}_shop",
+        directory=REPOSITORY / "examples" / folder,
         edge=edge,
         env={"SHOP_DB": str(database / "shop.sqlite3")},
         settings={"log": {"access": "combined"}},
     )
     for key, value in more.items():
         setattr(spec, key, value)
-    return spec
+    return judged(spec, database) if JUDGE else spec
+
+
+def judged(spec: Spec, folder: Path) -> Spec:
+    """The same with asgion as judge, whose verdict goes into a file in the folder."""
+    # A Django project goes by its name, which is the server's business.
+    target = spec.target if ":" in spec.target else f"{spec.target}.asgi:application"
+    notes = {"JUDGED": target, "JUDGED_NOTES": str(folder / "violations"), "PYTHONPATH": str(ASGION)}
+    return replace(spec, target="judged:app", env={**spec.env, **notes})
+
+
+def assert_judged(folder: Path) -> None:
+    """After the end of what was judged: there was something, and no error in it."""
+    notes = (folder / "violations").read_text().splitlines()
+    # The shops' /error raises before it sends anything, as it is to.
+    errors = [line for line in notes if line.startswith("ERROR") and not re.match(r"ERROR HF-001 .*GET /error\)", line)]
+    assert not errors, f"asgion found {len(errors)} errors: {errors[:20]}"
+    assert sum(int(line.split()[1]) for line in notes if line.startswith("JUDGED")) > 0, "asgion judged nothing"
 
 
 @pytest.fixture(scope="session")
 def _shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Shop]]:
     """Shops that tests share: started when first asked for, stopped at the end."""
     running: dict[tuple[str, str], Shop] = {}
+    folders: list[Path] = []
 
     def shop(name: str, edge: str) -> Shop:
         if (name, edge) not in running:
             folder = tmp_path_factory.mktemp(f"{name}-{edge}")
+            folders.append(folder)
             binds = ("127.0.0.1:0",) if PEER else ("127.0.0.1:0", "[::1]:0", f"unix:{folder}/s")
             server = Server.start(shop_spec(name, edge, folder, binds=binds), folder)
             running[name, edge] = Shop(name, edge, server)
@@ -110,6 +153,8 @@ def _shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, 
 
     yield shop
     stop_all(one.server for one in running.values())
+    for folder in folders if JUDGE else ():
+        assert_judged(folder)
 
 
 @pytest.fixture(params=EVERY_SHOP)

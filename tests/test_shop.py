@@ -1,12 +1,13 @@
-"""Every route of both shops, over both edges."""
+"""Every route of every shop, over both edges."""
 
 from __future__ import annotations
 
 import hashlib
 import random
+from urllib.parse import urljoin
 
 import pytest
-from conftest import Shop
+from conftest import EVERY_SHOP_ONCE, Shop
 from harness.client import Connection, chunked, fetch, request
 from harness.wire import Data, End, Head
 
@@ -50,7 +51,7 @@ def test_create_then_follow_location(shop: Shop, nonce: str) -> None:
 
 def test_create_is_validated(shop: Shop) -> None:
     answer = fetch(shop.address, "POST", "/items", [("Content-Type", "application/json")], b'{"name": "", "price": 3}')
-    assert answer.status == {"flask": 400, "fastapi": 422}[shop.name]
+    assert answer.status == {"fastapi": 422}.get(shop.name, 400)
 
 
 def test_custom_404(shop: Shop) -> None:
@@ -71,7 +72,10 @@ def test_500_leaves_the_connection_and_the_server_alive(shop: Shop) -> None:
 
 def test_redirect(shop: Shop) -> None:
     answer = shop.get("/old-items")
-    assert (answer.status, answer.get("location")) == (302, "/items")
+    assert answer.status == 302
+    # RFC 9110 §10.2.2: relative to the request's URI, or absolute, which Bottle and Pyramid send.
+    here = f"http://{shop.address.authority}"
+    assert urljoin(f"{here}/old-items", answer.get("location")) == f"{here}/items"
 
 
 def test_cookies(shop: Shop) -> None:
@@ -186,6 +190,7 @@ def test_upload_form(shop: Shop) -> None:
     assert answer.json() == {"name": "photo.bin", "size": 300_001, "sha256": hashlib.sha256(content).hexdigest()}
 
 
+@pytest.mark.parametrize("shop", EVERY_SHOP_ONCE, indirect=True)
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 def test_upload_50_mib(shop: Shop, framing: str, nonce: str) -> None:
     block, blocks = pattern(MIB), 50
@@ -206,6 +211,7 @@ def test_upload_50_mib(shop: Shop, framing: str, nonce: str) -> None:
         assert connection.request("GET", f"/uploads/{nonce}").json()["sha256"] == expected
 
 
+@pytest.mark.parametrize("shop", EVERY_SHOP_ONCE, indirect=True)
 @pytest.mark.parametrize("target", ["/download?mib=50", "/download?mib=50&length=1"])
 def test_download_50_mib(shop: Shop, target: str) -> None:
     digest, size = hashlib.sha256(), 0

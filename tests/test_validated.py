@@ -6,21 +6,33 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import EDGES, HERE
+from conftest import EDGES, HERE, ONE_OF_EACH, SHOPS
 from harness.client import Connection, chunked, request
 from harness.server import REPOSITORY, Server, Spec
 
+WSGI_SHOPS = [
+    pytest.param(shop, edge, id=f"{shop}-{edge}")
+    for shop, (_, _, interface) in SHOPS.items()
+    for edge in EDGES
+    if interface == "wsgi" and (edge == EDGES[0] or shop in ONE_OF_EACH)
+]
 
-@pytest.mark.parametrize("edge", EDGES)
+
+@pytest.mark.parametrize(("shop", "edge"), WSGI_SHOPS)
 @pytest.mark.parametrize("checker", ["validated", "linted"])
-def test_checkers_find_nothing(start: Callable[[Spec], Server], tmp_path: Path, checker: str, edge: str) -> None:
+def test_checkers_find_nothing(
+    start: Callable[[Spec], Server], tmp_path: Path, checker: str, shop: str, edge: str
+) -> None:
+    folder, target, _ = SHOPS[shop]
     spec = Spec(
         target=f"validated:{checker}",
         interface="wsgi",
         directory=HERE,
         edge=edge,
         env={
-            "PYTHONPATH": str(REPOSITORY / "examples" / "flask_shop"),
+            "PYTHONPATH": str(REPOSITORY / "examples" / folder),
+            # A Django project goes by its name, which is the server's business.
+            "VALIDATED": target if ":" in target else f"{target}.wsgi:application",
             "SHOP_DB": str(tmp_path / "shop.sqlite3"),
             "PYTHONWARNINGS": "always",
         },

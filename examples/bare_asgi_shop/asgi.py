@@ -1,0 +1,5 @@
+"""The ASGI application: ``asgi:app``."""
+
+from shop import app
+
+__all__ = ["app"]

@@ -1,0 +1,5 @@
+"""The WSGI application: ``wsgi:application``."""
+
+from shop import create_app
+
+application = create_app()

@@ -1,0 +1,13 @@
+"""Numbers in the query string."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+
+
+def number(request: HttpRequest, name: str, default: int) -> int:
+    """The query parameter ``name``; ``default`` where there is none, or no number."""
+    try:
+        return int(request.GET[name])
+    except (KeyError, ValueError):
+        return default

@@ -1,0 +1,5 @@
+"""The WSGI application: ``wsgi:application``."""
+
+from shop import main
+
+application = main({})

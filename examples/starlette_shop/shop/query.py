@@ -1,0 +1,13 @@
+"""Numbers in the query string."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+
+def number(request: Request, name: str, default: int) -> int:
+    """The query parameter ``name``; ``default`` where there is none, or no number."""
+    try:
+        return int(request.query_params[name])
+    except (KeyError, ValueError):
+        return default
