@@ -9,8 +9,10 @@ import (
 	"archive/zip"
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"sync"
 	"time"
 )
@@ -24,6 +26,21 @@ var source embed.FS
 // Archive returns the shim as a zip file that Python can run. It is built once
 // and must not be changed. Equal sources give equal bytes.
 func Archive() ([]byte, error) { return build() }
+
+// Version is that of the Python package inside the binary.
+func Version() (string, error) {
+	text, err := source.ReadFile("pyspeed/__init__.py")
+	if err != nil {
+		return "", fmt.Errorf("cannot read the shim: %w", err)
+	}
+	m := versionLine.FindSubmatch(text)
+	if m == nil {
+		return "", errors.New("cannot find __version__ in the shim")
+	}
+	return string(m[1]), nil
+}
+
+var versionLine = regexp.MustCompile(`(?m)^__version__ = "([^"]+)"$`)
 
 var build = sync.OnceValues(func() ([]byte, error) { return pack(source) })
 

@@ -9,3 +9,24 @@ below `socket` and `signal`, and what only a failure or a rare target needs is i
 """
 
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .background import serving as serving
+    from .control import StartFailed as StartFailed
+    from .launch import GatewayError as GatewayError
+    from .run import run_app as run_app
+
+_PUBLIC = {"run_app": "run", "serving": "background", "GatewayError": "launch", "StartFailed": "control"}
+
+
+def __getattr__(name: str) -> object:
+    """What only users of the package import, at the first use."""
+    module = _PUBLIC.get(name)
+    if module is None:
+        raise AttributeError("module 'pyspeed' has no attribute %r" % name)
+    import importlib
+
+    found: object = getattr(importlib.import_module("pyspeed." + module), name)
+    globals()[name] = found
+    return found

@@ -1,4 +1,4 @@
-"""Serves an ASGI 3.0 application: one event loop, a task per request.
+"""Serves an ASGI 3.0 application, or a Tornado one: one event loop, a task per request.
 
 In: the loaded application, the start message, the data socket and the control
 socket. Out: an exit code, when told to stop and done with it. `run` holds the main thread;
@@ -25,29 +25,44 @@ if TYPE_CHECKING:
     from mmap import mmap
     from typing import Any
 
-    from .asgi_http import Application, HttpExchange
     from .control import Control, Message
+    from .exchange import Exchange
+    from .hooks import Hooks
 
 # How long a ping waits for the loop to turn before it reports that it did not.
 _PING_WAIT = 0.02  # seconds
 
 
 def run(
-    app: Application,
+    app: Any,
     settings: dict[str, Any],
     data_socket: socket,
     marks: mmap,
     control: Control,
     ready: Callable[[dict[str, Any]], None],
+    connection_class: type[Connection] = Connection,
+    hooks: Hooks | None = None,
 ) -> int:
     """Serve app until told to stop; returns the exit code.
 
-    Raises StartFailed when the application's lifespan does not let it start.
+    connection_class is what knows how to call app. Raises StartFailed when the
+    application's lifespan does not let it start.
     """
     loop, name = _new_loop()
     asyncio.set_event_loop(loop)
     try:
-        return loop.run_until_complete(_Service(app, settings, data_socket, marks, control, loop).serve(name, ready))
+        state: dict[str, Any] = {}
+        lifespan = Lifespan(app, settings.get("lifespan", "auto"), state)
+        connection = connection_class(app, data_socket, marks, loop, state)
+        connection.errors_as_records = settings.get("errors") == "records"
+        service = _Service(lifespan, connection, control, loop)
+        if hooks is None:
+            return loop.run_until_complete(service.serve(name, ready))
+        hooks.post_worker_init(app, loop.run_until_complete)
+        try:
+            return loop.run_until_complete(service.serve(name, ready))
+        finally:
+            hooks.worker_exit(loop.run_until_complete)
     finally:
         _close_loop(loop)
 
@@ -56,19 +71,12 @@ class _Service:
     """The application, its lifespan and its connection, from start to stop."""
 
     def __init__(
-        self,
-        app: Application,
-        settings: dict[str, Any],
-        data_socket: socket,
-        marks: mmap,
-        control: Control,
-        loop: asyncio.AbstractEventLoop,
+        self, lifespan: Lifespan, connection: Connection, control: Control, loop: asyncio.AbstractEventLoop
     ) -> None:
-        state: dict[str, Any] = {}
         self._loop = loop
         self._control = control
-        self._lifespan = Lifespan(app, settings.get("lifespan", "auto"), state)
-        self._connection = Connection(app, data_socket, marks, loop, state)
+        self._lifespan = lifespan
+        self._connection = connection
         self._idle: asyncio.Future[None] = loop.create_future()
         self._stopping = False
         self._turned = threading.Event()  # the loop ran what the last ping gave it
@@ -108,9 +116,7 @@ class _Service:
         connection = self._connection
         if self._stopping:
             # Told a second time: do not wait for the requests any longer.
-            for exchange in connection.running():
-                if exchange.task is not None:
-                    exchange.task.cancel()
+            connection.cancel()
             return
         self._stopping = True
         # What the gateway sent before it said `stop` is to be served.
@@ -155,7 +161,7 @@ class _Service:
         sys.stderr.write("".join(line + "\n" for line in lines))
 
 
-def _of_request(exchange: HttpExchange) -> str:
+def _of_request(exchange: Exchange) -> str:
     scope = exchange.scope
     return " ({} {})".format(scope.get("method", "-"), ascii(scope.get("path", ""))[1:-1])
 

@@ -19,7 +19,8 @@ import sys
 import threading
 
 from . import records
-from .asgi_http import HttpExchange, StreamedBody
+from .asgi_http import HttpExchange
+from .exchange import StreamedBody
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Union
 
-    from .asgi_http import Application
+    from .exchange import Exchange
 
     Buffer = Union[bytes, memoryview]
 
@@ -54,9 +55,11 @@ _loads = marshal.loads
 class Connection:
     """The data socket and the requests on it."""
 
+    exchange_class: type[Exchange] = HttpExchange  # what a request is made into
+
     def __init__(
         self,
-        app: Application,
+        app: Any,
         data_socket: socket,
         marks: Any,
         loop: asyncio.AbstractEventLoop,
@@ -67,14 +70,15 @@ class Connection:
         self.loop = loop
         self.state = state  # of the lifespan; requests get copies
         self.context = contextvars.copy_context()  # as importing the application left it
-        self.pending: set[HttpExchange] = set()  # not begun: who removes one, owns it
-        self.exchanges: dict[int, HttpExchange] = {}  # by request id, until the task ends
-        self.lingering: set[HttpExchange] = set()  # answered, id used again, task not ended
+        self.pending: set[Exchange] = set()  # not begun: who removes one, owns it
+        self.exchanges: dict[int, Exchange] = {}  # by request id, until the task ends
+        self.lingering: set[Exchange] = set()  # answered, id used again, task not ended
         self.out: list[Buffer] = []  # records for the next write; always this list
         self.extend = self.out.extend  # for the small answers: saves a look-up per request
         self.corked = False  # a flush is scheduled
         self.blocked = False  # the gateway does not take our bytes at the moment
         self.lost = False  # the socket is closed at the other end
+        self.errors_as_records = False  # what goes wrong in a request is sent as its STDERR
         self.on_idle: Callable[[], None] | None = None  # called when the last request ended
         self.on_lost: Callable[[], None] = lambda: None
         self._bulky = False  # out has a large piece
@@ -111,7 +115,7 @@ class Connection:
 
         Reports whether there may be more.
         """
-        begun: list[HttpExchange] = []
+        begun: list[Exchange] = []
         with self._lock:
             if not self._take(begun):
                 return False
@@ -120,7 +124,7 @@ class Connection:
             self._begin(begun)
         return True
 
-    def _take(self, begun: list[HttpExchange]) -> bool:
+    def _take(self, begun: list[Exchange]) -> bool:
         """Read once, and parse. With the lock."""
         filled = self._filled
         view = self._view
@@ -137,6 +141,7 @@ class Connection:
             if size == 0:
                 self._lose()
                 return False
+        make = self.exchange_class
         add_pending = self.pending.add
         exchange_of = self.exchanges.setdefault
         end = filled + size
@@ -154,7 +159,7 @@ class Connection:
                 except _UNREADABLE as exc:
                     self._refuse(request_id, exc)
                     continue
-                exchange = HttpExchange(self, request_id, scope, body, _MIN_WINDOW << (flags >> 4))
+                exchange = make(self, request_id, scope, body, _MIN_WINDOW << (flags >> 4))
                 add_pending(exchange)
                 begun.append(exchange)
                 if exchange_of(request_id, exchange) is not exchange:
@@ -166,7 +171,7 @@ class Connection:
         self._filled = end - at
         return True
 
-    def _begin(self, begun: list[HttpExchange]) -> None:
+    def _begin(self, begun: list[Exchange]) -> None:
         loop = self.loop
         if loop.get_task_factory() is not None:
             for exchange in begun:
@@ -193,12 +198,12 @@ class Connection:
         sys.stderr.write(f"pyspeed: cannot read the head of request {request_id}: {exc}\n")
         self.end(request_id, records.APP_FAILED)
 
-    def _reuse_id(self, exchange: HttpExchange) -> None:
+    def _reuse_id(self, exchange: Exchange) -> None:
         """The id's last request was answered, but its task goes on (a background task)."""
         self.lingering.add(self.exchanges[exchange.id])
         self.exchanges[exchange.id] = exchange
 
-    def _record(self, kind: int, request_id: int, flags: int, content: memoryview, begun: list[HttpExchange]) -> None:
+    def _record(self, kind: int, request_id: int, flags: int, content: memoryview, begun: list[Exchange]) -> None:
         """Take any record but a plain REQUEST."""
         if kind == _REQUEST:
             head = self._head
@@ -214,7 +219,7 @@ class Connection:
             except _UNREADABLE as exc:
                 self._refuse(request_id, exc)
                 return
-            exchange = HttpExchange(
+            exchange = self.exchange_class(
                 self, request_id, scope, StreamedBody() if body is None else body, _MIN_WINDOW << (flags >> 4)
             )
             self.pending.add(exchange)
@@ -237,7 +242,7 @@ class Connection:
         elif kind == records.ABORT_REQUEST:
             self._abort(exchange_or_none)
 
-    def _abort(self, exchange: HttpExchange) -> None:
+    def _abort(self, exchange: Exchange) -> None:
         try:
             self.pending.remove(exchange)
         except KeyError:
@@ -248,7 +253,7 @@ class Connection:
         self.end(exchange.id, records.APP_ABORTED)
         self._check_idle()
 
-    def ended(self, exchange: HttpExchange) -> None:
+    def ended(self, exchange: Exchange) -> None:
         """The exchange's task is over, and its answer's end was written."""
         if self.exchanges.get(exchange.id) is exchange:
             del self.exchanges[exchange.id]
@@ -257,7 +262,7 @@ class Connection:
         if self.on_idle is not None:
             self._check_idle()
 
-    def running(self) -> list[HttpExchange]:
+    def running(self) -> list[Exchange]:
         """The requests that are not over, answered or not. On any thread."""
         return [*self.exchanges.values(), *self.lingering]
 
@@ -272,7 +277,7 @@ class Connection:
         atomic. A request whose body is streamed stays: some of it may be here.
         """
         ids = []
-        for exchange in tuple(self.pending):
+        for exchange in list(self.pending):  # list() copies a set in one step, also without the GIL
             if isinstance(exchange.body, StreamedBody):
                 continue
             try:
@@ -368,6 +373,11 @@ class Connection:
             self.write(_pack(1, records.STDOUT, request_id, len(piece), 0, 0))
             self._write_piece(piece)
 
+    def write_stderr(self, request_id: int, text: bytes) -> None:
+        """Write text for the log in as many STDERR records as it takes."""
+        for at in range(0, len(text), records.MAX_CONTENT):
+            self.write(records.record(records.STDERR, request_id, text[at : at + records.MAX_CONTENT]))
+
     def _write_piece(self, piece: Buffer) -> None:
         if len(piece) >= _BULKY:
             self._bulky = True
@@ -459,9 +469,18 @@ class Connection:
     async def drain(self) -> None:
         """Wait until the gateway has taken what was written."""
         while self.blocked and not self.lost:
-            waiter: asyncio.Future[None] = self.loop.create_future()
-            self._drained.append(waiter)
-            await waiter
+            await self.drained()
+
+    def drained(self) -> asyncio.Future[None]:
+        """A future that is done when the gateway takes bytes again; only while it is `blocked`."""
+        waiter: asyncio.Future[None] = self.loop.create_future()
+        self._drained.append(waiter)
+        return waiter
+
+    def cancel(self) -> None:
+        """Do not wait for the requests any longer."""
+        for exchange in self.running():
+            exchange.cancel()
 
     async def finish(self) -> None:
         """Write all that is left, for the end of the worker."""

@@ -13,19 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import marshal
-import sys
 import traceback
 
 from . import records
+from .exchange import BROKEN, COMPLETE, DISCONNECTED, HELD, STREAMING, WAITING, Exchange, StreamedBody
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
-    from typing import Any
+    from typing import Any, NoReturn
 
-    from .asgi_connection import Connection
+    from .exchange import Scope
 
-    Scope = dict[str, Any]
     Message = dict[str, Any]
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
@@ -34,18 +33,13 @@ if TYPE_CHECKING:
 # send() raises OSError once the client has left: that is HTTP spec version 2.4.
 SPEC_VERSION = "2.4"
 
-# How far the answer is.
-WAITING = 0  # no http.response.start yet
-HELD = 1  # start was sent; the head waits for the first piece of body
-STREAMING = 2  # the head is on the wire
-COMPLETE = 3
-DISCONNECTED = 4  # the client left first
-BROKEN = 5  # a send() was cancelled in the middle of its body
-
 _CONTENT_MAX = records.MAX_CONTENT
 _RESPONSE = records.RESPONSE
 _LAST = records.LAST
 _FILE_BLOCK = 262144  # bytes read at once for http.response.pathsend
+# Turns of the loop between receive()'s return and the cancellation of another task: four in Django 5, fewer in a
+# task group.
+_TURNS_TO_NOTICE = 8
 
 _pack = records.HEADER.pack
 _dumps = marshal.dumps
@@ -55,34 +49,10 @@ class ClientDisconnected(OSError):
     """Raised by send() after the client left (ASGI HTTP spec version 2.4)."""
 
 
-class StreamedBody:
-    """A request body that arrives in STDIN records."""
-
-    __slots__ = ("chunks", "ended")
-
-    def __init__(self) -> None:
-        self.chunks: list[bytes] = []
-        self.ended = False
-
-
-class HttpExchange:
+class HttpExchange(Exchange):
     """A request under way and its answer."""
 
-    __slots__ = ("_head", "body", "connection", "id", "scope", "stage", "task", "waiters", "window")
-
-    def __init__(
-        self, connection: Connection, request_id: int, scope: Scope, body: bytes | StreamedBody | None, window: int
-    ) -> None:
-        self.connection = connection
-        self.id = request_id
-        self.scope = scope
-        self.body = body  # None once it was received whole
-        self.window = window  # bytes of answer body that may be sent now
-        self.stage = WAITING
-        # Futures of receive() and send() calls that wait for the gateway. Each
-        # call has its own: cancelling one waiter must not cancel another.
-        self.waiters: list[asyncio.Future[None]] | None = None
-        self.task: asyncio.Task[None] | None = None
+    __slots__ = ("_head",)
 
     async def run(self) -> None:
         """Call the application and see its answer to an end. Never raises."""
@@ -177,7 +147,7 @@ class HttpExchange:
         """The general case of send(), with the order that ASGI asks for."""
         stage = self.stage
         if stage == DISCONNECTED:
-            raise ClientDisconnected(f"cannot send '{kind}': the client has disconnected")
+            await self._left(f"'{kind}'")
         if stage == BROKEN:
             raise RuntimeError(f"cannot send '{kind}': an earlier send() was cancelled in the middle of its body")
         if stage == COMPLETE:
@@ -209,7 +179,7 @@ class HttpExchange:
                 if size == 0 and len(rest):
                     await self._wait()
                     if self.stage == DISCONNECTED:
-                        raise ClientDisconnected("cannot send the answer's body: the client has disconnected")
+                        await self._left("the answer's body")
                     continue
                 part, rest = rest[:size], rest[size:]
                 last = not more and not len(rest)
@@ -231,13 +201,23 @@ class HttpExchange:
                 if connection.blocked:
                     await connection.drain()
                     if self.stage == DISCONNECTED:
-                        raise ClientDisconnected("cannot send the answer's body: the client has disconnected")
+                        await self._left("the answer's body")
                 if not len(rest):
                     return
         except asyncio.CancelledError:
             if sent and len(rest) and self.stage == STREAMING:
                 self.stage = BROKEN
             raise
+
+    async def _left(self, what: str) -> NoReturn:
+        """The client left, so that ``what`` cannot be sent.
+
+        An application that waits for http.disconnect learns of it first, and may cancel this send(): Django
+        closes its response then, and the database connections with it, but not after send() has raised.
+        """
+        for _ in range(_TURNS_TO_NOTICE):
+            await asyncio.sleep(0)
+        raise ClientDisconnected(f"cannot send {what}: the client has disconnected")
 
     async def _send_path(self, path: str) -> None:
         """Send a file as the (rest of the) body: extension http.response.pathsend."""
@@ -253,55 +233,6 @@ class HttpExchange:
         finally:
             file.close()
 
-    async def _wait(self) -> None:
-        """Wait for the next thing the gateway says about this request."""
-        waiter: asyncio.Future[None] = self.connection.loop.create_future()
-        if self.waiters is None:
-            self.waiters = []
-        self.waiters.append(waiter)
-        await waiter
-
-    def wake(self) -> None:
-        """Let every waiting receive() and send() look again."""
-        waiters, self.waiters = self.waiters, None
-        for waiter in waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
-
-    # What the connection reports.
-
-    def stdin(self, content: bytes) -> None:
-        """A piece of the request body; an empty one ends it (FastCGI 1.0, 5.3)."""
-        body = self.body
-        if not isinstance(body, StreamedBody) or self.stage >= COMPLETE:
-            return  # nobody will read it any more
-        if content:
-            body.chunks.append(content)
-        else:
-            body.ended = True
-        self.wake()
-
-    def credit(self, size: int) -> None:
-        """The client took size bytes of the answer."""
-        self.window += size
-        self.wake()
-
-    def disconnect(self) -> None:
-        """The client left, or the gateway did."""
-        if self.stage < COMPLETE:
-            self.stage = DISCONNECTED
-            self.wake()
-
-    # The end of a request that was not answered in full.
-
-    def _incomplete(self) -> None:
-        if self.stage == DISCONNECTED:
-            self.connection.end(self.id, records.APP_ABORTED)
-            return
-        self.connection.end(self.id, records.APP_FAILED)
-        self.stage = COMPLETE
-        self.wake()
-
     def _raised(self, exc: BaseException) -> None:
         if self.stage == DISCONNECTED and is_disconnect(exc):
             return  # the usual end of an application whose client left
@@ -312,13 +243,6 @@ class HttpExchange:
             trace = exc.__traceback__.tb_next if exc.__traceback__ else None
             text = "".join(traceback.format_exception(type(exc), exc, trace))
             self._log("exception in the ASGI application\n" + text.rstrip("\n"))
-
-    def _log(self, text: str) -> None:
-        scope = self.scope
-        # The target is the client's: %r keeps it to one line without control characters.
-        path = ascii(scope.get("path", ""))[1:-1]
-        sys.stderr.write("pyspeed: {} {}: {}\n".format(scope.get("method", "-"), path, text))
-        sys.stderr.flush()
 
 
 def plain_headers(headers: Iterable[Iterable[Any]]) -> list[tuple[bytes, bytes]]:

@@ -277,7 +277,50 @@ class Connection:
         """The request's last record is about to be sent: its id may come again for another request."""
         if self._streams:
             with self._streams_lock:
-                self._streams.pop(request_id, None)
+                stream = self._streams.pop(request_id, None)
+            if stream is not None and not stream.ended:
+                # The rest of the body will not arrive, and who reads on must not take credit for another request.
+                stream.abort()
+
+    def reclaim(self) -> List[int]:
+        """Take back the requests that have not begun; returns their ids. Any thread.
+
+        A request whose body is being streamed stays: the part that has arrived could not be given back.
+        """
+        queue, ids = self.queue, []
+        for item in self._queued():
+            if item[3] is not None or item[0] in self.aborted:
+                continue
+            try:
+                queue.remove(item)
+            except (ValueError, IndexError):
+                continue  # it has begun
+            ids.append(item[0])
+        return ids
+
+    def reclaim_unread(self, data: bytes) -> List[int]:
+        """Take back the simple requests in bytes that were read and not fed; the rest waits for the next :meth:`feed`.
+
+        The caller sees to it that nothing is fed meanwhile.
+        """
+        data = self._rest + data
+        ids, kept = [], []
+        joining = self._simple != _REQUEST
+        pos = 0
+        while len(data) - pos >= records.HEADER_LENGTH:
+            kind, request_id, length, flags = _HEADER.unpack_from(data, pos)
+            end = pos + records.HEADER_LENGTH + length + (flags >> 8)
+            if end > len(data):
+                break
+            if kind == _REQUEST and not flags & (records.BODY | records.MORE) and not joining:
+                ids.append(request_id)
+            else:
+                if kind == _REQUEST:
+                    joining = bool(flags & records.MORE)
+                kept.append(data[pos:end])
+            pos = end
+        self._rest = b"".join([*kept, data[pos:]])
+        return ids
 
     def abort_all(self) -> None:
         """Nothing more will be read: wake whoever waits for it."""
@@ -285,6 +328,13 @@ class Connection:
             streams = list(self._streams.values())
         for stream in streams:
             stream.abort()
+
+    def _queued(self) -> List[Item]:
+        while True:
+            try:
+                return list(self.queue)
+            except RuntimeError:  # changed meanwhile
+                continue
 
     def _broken(self, error: BaseException) -> None:
         """A record may be cut off, as the gateway is gone or a signal handler raised: nothing may follow it."""

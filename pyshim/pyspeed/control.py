@@ -12,7 +12,7 @@ import marshal
 import os
 import select
 import sys
-import threading
+from _socket import SHUT_RDWR
 
 from . import records
 
@@ -48,7 +48,7 @@ class Control:
 
     def __init__(self, sock: socket) -> None:
         self._sock = sock
-        self._sending = threading.Lock()
+        self._sending = native("_thread", "allocate_lock")()
         self._parser = records.Parser()
         self._joiner = records.Joiner()
         self._received: List[Message] = []
@@ -56,6 +56,10 @@ class Control:
         self._dump_hooks: List[Callable[[], None]] = []
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_writer, False)
+        self._over = native("_thread", "allocate_lock")()  # held while the thread runs
+        # Called on the control thread when the gateway is gone. A worker ends with it: every client is gone
+        # too, and nothing is left to be finished.
+        self.on_gone: Callable[[], None] = lambda: os._exit(1)
 
     def send(self, event: Message) -> None:
         """Send one event of str, int (clamped to 31 bits), bool and lists of such.
@@ -88,7 +92,24 @@ class Control:
 
     def start(self) -> None:
         """Start the control thread."""
-        threading.Thread(target=self._run, name="pyspeed-control", daemon=True).start()
+        poll: Any = native("select", "poll") if hasattr(select, "poll") else None
+        wait: Any = native("select", "select")
+        self._over.acquire()
+        # Not a threading.Thread: that may be a greenlet; and gevent's patches, which an application may apply while it
+        # is imported, are whole only where the module threading knows of one thread.
+        native("_thread", "start_new_thread")(self._run, (poll, wait))
+
+    def close(self) -> None:
+        """Leave the gateway: end the control thread and close the socket. ``on_gone`` is called too, if it returns."""
+        try:
+            self._sock.shutdown(SHUT_RDWR)
+        except OSError:
+            pass  # the gateway has closed its end, or a forked child has left the socket to its parent
+        with self._over:
+            pass
+        self._sock.close()
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
 
     def stop_from_signal(self) -> None:
         """Have the control thread handle a ``stop``; safe to call in a signal handler, as it takes no lock."""
@@ -108,8 +129,8 @@ class Control:
                     raise records.ProtocolError("cannot read a control message: %r is no dict" % type(message))
                 self._received.append(message)
 
-    def _run(self) -> None:
-        poll = select.poll() if hasattr(select, "poll") else None
+    def _run(self, new_poll: Any, wait: Any) -> None:
+        poll = new_poll() if new_poll is not None else None
         descriptors = (self._sock.fileno(), self._wake_reader)
         if poll is not None:
             for fd in descriptors:
@@ -117,12 +138,12 @@ class Control:
         try:
             while True:
                 for message in self._received:
-                    self._handle(message)
+                    self.handle(message)
                 self._received.clear()
-                ready = [fd for fd, _ in poll.poll()] if poll is not None else select.select(descriptors, (), ())[0]
+                ready = [fd for fd, _ in poll.poll()] if poll is not None else wait(descriptors, (), ())[0]
                 if self._wake_reader in ready:
                     os.read(self._wake_reader, 64)
-                    self._handle({"cmd": "stop"})
+                    self.handle({"cmd": "stop"})
                 if descriptors[0] in ready:
                     data = self._sock.recv(65536)
                     if not data:
@@ -132,10 +153,13 @@ class Control:
             pass
         except BaseException as error:
             os.write(2, ("pyspeed: the worker ends, as its control socket is unusable: %s\n" % error).encode())
-        # The gateway is gone, and with it every client: nothing is left to be finished.
-        os._exit(1)
+        try:
+            self.on_gone()
+        finally:
+            self._over.release()
 
-    def _handle(self, message: Message) -> None:
+    def handle(self, message: Message) -> None:
+        """Do what a command says, as if the gateway had sent it. On any thread."""
         handler = self._handlers.get(message.get("cmd", ""))
         if handler is None:
             return
@@ -159,6 +183,14 @@ def _plain(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
         return max(-_INT_MOST, min(value, _INT_MOST))
     return value
+
+
+def native(module: str, name: str) -> Any:
+    """What the standard library's module itself has there, also where gevent has put another into its place."""
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None:
+        return monkey.get_original(module, name)
+    return getattr(sys.modules[module], name)
 
 
 def resident_kib() -> int:

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ast
     from inspect import Signature
-    from typing import Any, Dict, List, Optional, Tuple
+    from typing import Any, Callable, Dict, List, Optional, Tuple
 
 DEFAULT_ATTRIBUTES = ("application", "app")
 
@@ -46,6 +46,11 @@ _ASGI_CLASSES = {
     "django.core.handlers.asgi.ASGIHandler",
     "blacksheep.server.application.Application",
 }
+# Tornado's applications and routers derive from it; most can be called, but with a request of its own kind.
+_TORNADO_CLASSES = {"tornado.httputil.HTTPServerConnectionDelegate"}
+# The functions of asyncio and Tornado that return when the event loop ends.
+_LOOPS = ("start", "run", "run_forever", "run_until_complete")
+_INTERFACES = ("wsgi", "asgi", "tornado")
 
 # Of code objects; as in the module inspect, which is imported only where these do not suffice: it takes a megabyte.
 _CO_VARARGS = 0x04
@@ -67,12 +72,18 @@ def arrange_path(directory: str) -> None:
     sys.path_importer_cache.pop(directory, None)
 
 
-def load(target: str, factory: bool = False) -> Any:
+def load(
+    target: str,
+    factory: bool = False,
+    wanted: str = "auto",
+    imported: Callable[[ModuleType], None] = lambda module: None,
+) -> Any:
     """Import ``target`` and return the application object.
 
     ``module:attribute``, ``module:object.attribute``, ``module:factory()`` (with literal
-    arguments), ``module`` alone (tries ``application``, then ``app``), or a file's path
-    instead of the module. ``factory`` calls what was found.
+    arguments), ``module`` alone (tries ``application``, then ``app``; of a Django project its
+    entry for the interface ``wanted``), or a file's path instead of the module. ``factory``
+    calls what was found. ``imported`` is called with the module, before any factory.
     """
     module_name, expression = _split(target)
     module = _import(module_name, target)
@@ -83,11 +94,16 @@ def load(target: str, factory: bool = False) -> Any:
                 names = [name]
                 break
         else:
+            if hasattr(module, "__path__") and not factory and not _candidates(module):
+                from . import django_project
+
+                return django_project.load(module, target, wanted, imported)
             raise StartFailed(
                 "import",
                 "cannot load %r: module %r has neither %r nor %r%s"
                 % (target, module.__name__, *DEFAULT_ATTRIBUTES, _candidates(module)),
             )
+    imported(module)
     found: Any = module
     for position, name in enumerate(names):
         try:
@@ -112,10 +128,26 @@ def load(target: str, factory: bool = False) -> Any:
 
 
 def interface(app: Any, wanted: str = "auto", target: str = "the application") -> str:
-    """``wsgi`` or ``asgi``: what ``app`` speaks. Raises StartFailed when it is neither, or not what was ``wanted``."""
-    if wanted not in ("auto", "wsgi", "asgi"):
+    """``wsgi``, ``asgi`` or ``tornado``: what ``app`` speaks.
+
+    Raises StartFailed when it is none of them, or not what was ``wanted``.
+    """
+    if wanted not in ("auto", *_INTERFACES):
         raise StartFailed(
-            "interface", "cannot serve %s: unknown interface %r; use auto, wsgi or asgi" % (target, wanted)
+            "interface", "cannot serve %s: unknown interface %r; use auto, wsgi, asgi or tornado" % (target, wanted)
+        )
+    if "tornado" in sys.modules and _tornado(app, target):
+        if wanted in ("auto", "tornado"):
+            return "tornado"
+        raise StartFailed(
+            "interface",
+            "cannot serve %s as %s: it is a Tornado application; use interface tornado" % (target, wanted.upper()),
+        )
+    if wanted == "tornado":
+        raise StartFailed(
+            "interface",
+            "cannot serve %s as Tornado: it is a %s, neither a tornado.web.Application nor another "
+            "tornado.httputil.HTTPServerConnectionDelegate" % (target, _kind(app)),
         )
     if not callable(app):
         hint = ""
@@ -139,6 +171,24 @@ def interface(app: Any, wanted: str = "auto", target: str = "the application") -
             "use interface wsgi" % target,
         )
     return wanted
+
+
+def name_running_loop(thread: int) -> None:
+    """Say so on stderr where that thread's import does not return because it runs an event loop. On any thread."""
+    frame = sys._current_frames().get(thread)
+    runs = False
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module == __name__:
+            if runs:
+                sys.stderr.write(
+                    "pyspeed: the application's module runs an event loop while it is imported; IOLoop.start(), "
+                    "asyncio.run() and listen() belong under: if __name__ == '__main__'\n"
+                )
+                sys.stderr.flush()
+            return
+        runs = runs or (frame.f_code.co_name in _LOOPS and module.startswith(("tornado.", "asyncio.")))
+        frame = frame.f_back
 
 
 def _split(target: str) -> Tuple[str, str]:
@@ -262,9 +312,27 @@ def _known(app: Any) -> str:
         name = "%s.%s" % (base.__module__, base.__qualname__)
         if name in _ASGI_CLASSES:
             return "asgi"
+        if name in _TORNADO_CLASSES:
+            return "tornado"
         if name in _WSGI_CLASSES:
             return "wsgi"
     return ""
+
+
+def _tornado(app: Any, target: str) -> bool:
+    """Whether app is driven through Tornado's interfaces. Raises StartFailed for what only Tornado's server can use."""
+    names = ["%s.%s" % (base.__module__, base.__qualname__) for base in type(app).__mro__]
+    if "tornado.httpserver.HTTPServer" in names:
+        raise StartFailed(
+            "interface",
+            "cannot serve %s: it is a Tornado HTTPServer, and pyspeed-gw is the server; name the application" % target,
+        )
+    if "tornado.wsgi.WSGIContainer" in names:
+        raise StartFailed(
+            "interface",
+            "cannot serve %s: it is a tornado.wsgi.WSGIContainer; name the WSGI application inside it" % target,
+        )
+    return not _TORNADO_CLASSES.isdisjoint(names)
 
 
 def _is_coroutine_callable(app: Any) -> bool:

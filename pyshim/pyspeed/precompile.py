@@ -26,8 +26,9 @@ else:
 # In the order in which they are wanted.
 _MODULES = (
     *("worker", "loader", "control", "records", "tracebacks"),
-    *("wsgi", "connection", "threads", "wsgi_io"),
-    *("asgi", "asgi_connection", "asgi_http", "lifespan"),
+    *("wsgi", "connection", "threads", "wsgi_io", "hooks"),
+    *("asgi", "asgi_connection", "asgi_http", "exchange", "lifespan"),
+    *("tornado_worker", "tornado_http", "tornado_answer"),
 )
 _INHERITED = (3, 4, 5)  # the worker's sockets and marks
 
@@ -40,8 +41,9 @@ def begin(loader: object) -> Callable[[], None]:
     # Python 3.9's import does not ask zipimporter.get_code; and a folder has its __pycache__.
     if sys.platform != "linux" or sys.version_info < (3, 10) or type(loader) is not zipimporter:
         return lambda: None
-    if len(os.listdir("/proc/self/task")) > 1:
-        # A sitecustomize has started threads; in a forked child their locks might stay locked.
+    if len(os.listdir("/proc/self/task")) > 1 or "gevent.monkey" in sys.modules:
+        # A sitecustomize has started threads; in a forked child their locks might stay locked. Or it has
+        # patched os.fork and os.waitpid, and who waits for the child then is gevent's hub, which does not run yet.
         return lambda: None
     package = os.path.join(loader.archive, "pyspeed")
     importer = _Importer(package)

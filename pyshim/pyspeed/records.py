@@ -181,6 +181,11 @@ class Parser:
         """Whether the bytes so far end inside a record."""
         return bool(self._rest)
 
+    def take_rest(self) -> bytes:
+        """The bytes after the last whole record; they are the caller's from here on."""
+        rest, self._rest = self._rest, b""
+        return rest
+
 
 class Joiner:
     """Puts together content that was split with flag MORE; one per record type."""

@@ -104,13 +104,18 @@ class Threads:
         self._count = 0  # runners, parked ones included
         self._leader = Runner()
         self._busy = False  # the leader is not in recv
+        # The leader has bytes in hand that come before all that another one would read. It keeps the lead even
+        # if it waits for a core meanwhile.
+        self._feeding = False
         self._batch = 0  # counts changes of _leader and reads
         self._received = 0
         self._share = 0.0  # share of requests that block, of late
         self._share_at = 0
         self._stopping = False
         self._closed = False
+        self._abandoned = False
         self._finished = threading.Condition(self._lock)
+        self._started: List[threading.Thread] = []  # runners and the watcher; those that have ended may be missing
         self._watcher = Runner()
         self._watcher_sleeps = False
         self._watcher_called = False
@@ -130,12 +135,19 @@ class Threads:
             self._leader = first
             self._busy = True
             first.lead.append(True)
-        threading.Thread(target=self._watch, name="pyspeed-watcher", daemon=True).start()
+        watcher = threading.Thread(target=self._watch, name="pyspeed-watcher", daemon=True)
+        self._started.append(watcher)
+        watcher.start()
         self._serve(first, None)
         with self._finished:
-            while self._count > 0:
+            while self._count > 0 and not self._abandoned:
                 self._finished.wait()
-        self._connection.flush()
+            abandoned = self._abandoned
+            started = list(self._started)
+        if not abandoned:
+            self._connection.flush()
+            for thread in started:
+                thread.join()
         return self._error or self._connection.error
 
     def stop(self) -> None:
@@ -144,21 +156,16 @@ class Threads:
             self._stopping = True
             self._end_if_drained()
 
-    def reclaim(self) -> List[int]:
-        """Take back the requests that have not begun; returns their ids. Any thread.
+    def abandon(self) -> None:
+        """Have :meth:`run` return without waiting for the requests that other threads run. Any thread."""
+        with self._lock:
+            self._abandoned = True
+            self._finished.notify_all()
+        self._close()
 
-        A request whose body is being streamed stays: the part that has arrived could not be given back.
-        """
-        queue, ids = self._connection.queue, []
-        for item in self._queued():
-            if item[3] is not None or item[0] in self._connection.aborted:
-                continue
-            try:
-                queue.remove(item)
-            except (ValueError, IndexError):
-                continue  # it has begun
-            ids.append(item[0])
-        return ids
+    def reclaim(self) -> List[int]:
+        """Take back the requests that have not begun; returns their ids. Any thread."""
+        return self._connection.reclaim()
 
     def stalled_ms(self) -> int:
         """For how many milliseconds the leader has not turned; 0 when it reads or makes progress."""
@@ -294,6 +301,7 @@ class Threads:
         with self._lock:
             self._busy = True
             self._batch += 1
+            self._feeding = bool(data)
             if self._watcher_sleeps:
                 self._call_watcher()
         if data is None:
@@ -301,7 +309,9 @@ class Threads:
         if not data:
             self._close()
             return False
-        return self._feed(data)
+        fed = self._feed(data)
+        self._feeding = False
+        return fed
 
     def _recv(self, flags: int = 0) -> Optional[bytes]:
         """What was read: nothing at the end; None when there is nothing yet and it must not wait."""
@@ -379,6 +389,8 @@ class Threads:
             )
             try:
                 thread.start()
+                self._started = [earlier for earlier in self._started if earlier.is_alive()]
+                self._started.append(thread)
                 return
             except RuntimeError:  # the system has no more threads for us
                 self._count -= 1
@@ -420,13 +432,6 @@ class Threads:
             pass
 
     # Not under _lock.
-
-    def _queued(self) -> List[Item]:
-        while True:
-            try:
-                return list(self._connection.queue)
-            except RuntimeError:  # changed meanwhile
-                continue
 
     def _close(self) -> None:
         """The socket has been read to its end: let every thread run what is queued, and end."""
@@ -478,7 +483,7 @@ class Threads:
                 else:
                     quiet = 0
                     now = (self._batch, len(self._connection.queue))
-                    if now != last:
+                    if now != last or self._feeding:
                         last = now
                         self._turned = 0.0
                     else:

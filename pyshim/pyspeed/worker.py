@@ -2,7 +2,7 @@
 
 In: descriptors 3 to 6 and the ``start`` message. Out: ``ready`` or ``failed``, then an
 exit code. Runs on the main thread, which goes on as the first serving thread (WSGI) or
-the thread of the event loop (ASGI).
+the thread of the event loop (ASGI, Tornado).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import faulthandler
 import io
 import os
 import sys
+import threading
 from _socket import socket
 from mmap import mmap
 
@@ -21,9 +22,11 @@ from .tracebacks import summary, trimmed
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
-    from typing import Any, Callable, Dict, List
+    from types import ModuleType
+    from typing import Any, Callable, Dict, List, Optional
 
     from .control import Message
+    from .hooks import Hooks
 else:
     import _signal as signal
 
@@ -33,6 +36,8 @@ MARKS_LENGTH = 65536
 EXIT_OK = 0
 EXIT_START = 3
 EXIT_IMPORT = 4
+
+HOOKS = frozenset(("post_fork", "post_worker_init", "worker_exit"))
 
 
 def main(arguments: List[str], imported: Callable[[], None] = lambda: None) -> int:
@@ -88,21 +93,69 @@ def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control,
     signal.signal(signal.SIGINT, _ignore)
     signal.signal(signal.SIGTERM, _Stopper(control))
     control.on("stop", _stop_before_ready)
-    control.on("ping", lambda message: control.send({"event": "pong", "n": message.get("n", 0), "loop_ms": 0}))
-    control.on(
-        "stats", lambda _: control.send({"event": "stats", "active": 0, "threads": 0, "rss_kib": resident_kib()})
-    )
-    control.on("reclaim", lambda _: control.send({"event": "reclaimed", "ids": []}))
+    answer_before_ready(control)
+    main_thread = threading.get_ident()
+    control.on_dump(lambda: loader.name_running_loop(main_thread))
     control.start()
+    hooks: Optional[Hooks] = None
+
+    def with_hooks(module: ModuleType) -> None:
+        nonlocal hooks
+        if not HOOKS.isdisjoint(vars(module)):
+            from .hooks import Hooks
+
+            hooks = Hooks(module, settings)
+            hooks.post_fork()
+
     try:
         loader.arrange_path(settings.get("directory", ""))
-        app = loader.load(target, factory=bool(settings.get("factory")))
-        interface = loader.interface(app, settings.get("interface", "auto"), target)
+        if settings.get("model") == "gevent":
+            from . import greenlets
+
+            greenlets.patch(settings.get("interface", "auto"))
+        wanted = settings.get("interface", "auto")
+        app = loader.load(target, bool(settings.get("factory")), wanted, with_hooks)
+        interface = loader.interface(app, wanted, target)
     except StartFailed as failure:
         return report_failure(control, failure)
     except BaseException as error:
         # SystemExit too: a module that calls sys.exit() has not been imported.
         return report_failure(control, StartFailed("import", summary(error), trimmed(error)))
+    if "tornado.autoreload" in sys.modules and interface == "tornado":
+        from .tornado_worker import end_for_reload
+
+        sys.modules["tornado.autoreload"].add_reload_hook(end_for_reload)
+    try:
+        return run(app, interface, settings, data, marks, control, imported, hooks=hooks)
+    except StartFailed as failure:
+        return report_failure(control, failure)
+
+
+def answer_before_ready(control: Control) -> None:
+    """Have ``control`` answer what the gateway may ask while nothing is served yet."""
+    control.on("ping", lambda message: control.send({"event": "pong", "n": message.get("n", 0), "loop_ms": 0}))
+    control.on(
+        "stats", lambda _: control.send({"event": "stats", "active": 0, "threads": 0, "rss_kib": resident_kib()})
+    )
+    control.on("reclaim", lambda _: control.send({"event": "reclaimed", "ids": []}))
+
+
+def run(
+    app: Any,
+    interface: str,
+    settings: Dict[str, Any],
+    data: socket,
+    marks: mmap,
+    control: Control,
+    imported: Callable[[], None] = lambda: None,
+    serving: Callable[[], None] = lambda: None,
+    hooks: Optional[Hooks] = None,
+) -> int:
+    """Serve ``app`` on the calling thread until told to stop; returns the exit code.
+
+    ``serving()`` is called there too, just before the gateway hears that all is ready. Raises StartFailed where the
+    application cannot be served.
+    """
 
     def ready(fields: Dict[str, Any]) -> None:
         event: Message = {
@@ -114,20 +167,45 @@ def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control,
             "lifespan": "",
         }
         event.update(fields)
+        serving()
         control.send(event)
 
-    try:
-        if interface == "asgi":
-            from . import asgi
+    if "gevent.monkey" in sys.modules or "eventlet.patcher" in sys.modules:
+        from . import greenlets
 
-            imported()
-            return asgi.run(app, settings, data, marks, control, ready)
-        from . import wsgi
+        on_greenlets = greenlets.wanted(interface, settings.get("model") == "gevent")
+    else:
+        on_greenlets = False
+    if interface == "asgi":
+        from . import asgi
 
         imported()
-        return wsgi.run(app, settings, data, marks, control, ready)
-    except StartFailed as failure:
-        return report_failure(control, failure)
+        return asgi.run(app, settings, data, marks, control, ready, hooks=hooks)
+    if interface == "tornado":
+        from . import asgi
+        from .tornado_worker import TornadoConnection
+
+        imported()
+        settings = dict(settings, lifespan="off")
+        return asgi.run(app, settings, data, marks, control, ready, TornadoConnection, hooks)
+    if "engineio" in sys.modules:
+        from . import socketio_mode
+
+        socketio_mode.check(app, on_greenlets)
+    if on_greenlets:
+        serve_wsgi = greenlets.run
+    else:
+        from . import wsgi
+
+        serve_wsgi = wsgi.run
+    imported()
+    if hooks is None:
+        return serve_wsgi(app, settings, data, marks, control, ready)
+    hooks.post_worker_init(app)
+    try:
+        return serve_wsgi(app, settings, data, marks, control, ready)
+    finally:
+        hooks.worker_exit()
 
 
 def report_failure(control: Control, failure: StartFailed) -> int:

@@ -54,7 +54,10 @@ def run(
     most = int(settings.get("threads") or settings.get("max_threads") or 64)
     connection = Connection(data)
     base = base_environ(settings, multithread=most > 1)
-    threads = Threads(connection, handler(app, base, connection, marks, settings.get("root_path", "")), most)
+    make = handler
+    if settings.get("errors") == "records":
+        from .error_records import handler as make
+    threads = Threads(connection, make(app, base, connection, marks, settings.get("root_path", "")), most)
 
     def ping(message: Message) -> None:
         control.send({"event": "pong", "n": message.get("n", 0), "loop_ms": threads.stalled_ms()})
@@ -66,6 +69,7 @@ def run(
     control.on("stats", stats)
     control.on("reclaim", lambda _: control.send({"event": "reclaimed", "ids": threads.reclaim()}))
     control.on("stop", lambda _: threads.stop())
+    control.on("abandon", lambda _: threads.abandon())
     ready({"threads": most})
     error = threads.run()
     if error:
@@ -85,7 +89,10 @@ def base_environ(settings: Dict[str, Any], multithread: bool) -> Environ:
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": "http",
         "wsgi.input": EmptyInput(),
-        "wsgi.errors": ErrorStream(sys.stderr if isinstance(sys.stderr, TextIOWrapper) else None),
+        # A process of the user's may replace its sys.stderr at any time: a notebook, a test.
+        "wsgi.errors": ErrorStream(
+            sys.stderr if isinstance(sys.stderr, TextIOWrapper) and not settings.get("attached") else None
+        ),
         "wsgi.multithread": multithread,
         "wsgi.multiprocess": bool(settings.get("multiprocess")),
         "wsgi.run_once": False,
@@ -118,7 +125,8 @@ class Answer:
         if exc_info is not None or self.headers is not None:
             self._start_again(exc_info)
         self.status = status
-        self.headers = headers
+        # A copy: the application may use its list again, for another request, before this head is sent.
+        self.headers = [*headers]
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -320,24 +328,23 @@ def respond(answer: Answer, result: Any) -> None:
 
 def fail(answer: Answer, error: BaseException) -> None:
     """The application raised: log that, and end the answer so that the client notices."""
-    if answer.aborted():
-        answer.end(records.APP_ABORTED)
-        if _caused_by_disconnect(error):
-            return
-    else:
-        answer.end(records.APP_FAILED)
+    aborted = answer.aborted()
     environ = answer.environ
     # The target as it was sent holds no control characters, but what is logged must not depend on that.
     target = environ.get("REQUEST_URI") or environ.get("PATH_INFO", "")
     try:
-        errors = environ.get("wsgi.errors") or sys.stderr
-        errors.write(
-            "pyspeed: %s %s failed\n%s" % (environ.get("REQUEST_METHOD", "?"), _printable(target), trimmed(error))
-        )
-        errors.flush()
+        if not (aborted and _caused_by_disconnect(error)):
+            errors = environ.get("wsgi.errors") or sys.stderr
+            errors.write(
+                "pyspeed: %s %s failed\n%s" % (environ.get("REQUEST_METHOD", "?"), _printable(target), trimmed(error))
+            )
+            errors.flush()
     except Exception:
         # The log being broken must not keep the thread from its next request.
         return
+    finally:
+        # Last, as the text may have to travel as a part of the request.
+        answer.end(records.APP_ABORTED if aborted else records.APP_FAILED)
 
 
 def _caused_by_disconnect(error: Optional[BaseException]) -> bool:
@@ -377,6 +384,7 @@ def handler(
     root = root_path.rstrip("/")
     response, version, last, most = records.RESPONSE, records.VERSION, records.LAST, records.MAX_CONTENT
     window = records.MIN_WINDOW
+    refused: List[bool] = []
 
     def handle(item: Item) -> None:
         request_id, flags, content, stream = item
@@ -399,7 +407,12 @@ def handler(
                 split_path(environ, root)
             marks[request_id] = 1
             context = new_context()
-            result: Any = context.run(app, environ, answer.start_response)
+            if "HTTP_SEC_WEBSOCKET_KEY" in head:
+                from .websocket_refusal import refusal
+
+                result: Any = context.run(refusal(app, refused), environ, answer.start_response)
+            else:
+                result = context.run(app, environ, answer.start_response)
             kind = result.__class__
             if (kind is list or kind is tuple) and not answer.progress and answer.headers is not None:
                 chunk = result[0] if len(result) == 1 else b"".join(result)
@@ -413,6 +426,8 @@ def handler(
                     if length <= window or (length <= most and len(chunk) <= window << (flags >> 4)):
                         if stream is not None:
                             connection.forget(request_id)
+                        # The id may be another request's soon: a write() that the application kept must not reach it.
+                        answer.progress = _COMPLETE
                         extend((pack(version, response, request_id, length, 0, last), prefix, chunk))
                         return
                 result = (chunk,)

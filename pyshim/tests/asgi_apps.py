@@ -261,6 +261,23 @@ async def disconnect_wrapped(scope: Scope, receive: Receive, send: Send) -> None
         raise LookupError("the client left") from None
 
 
+async def disconnect_beside(scope: Scope, receive: Receive, send: Send) -> None:
+    """One task waits for http.disconnect and cancels the other, which sends; as Django does it."""
+    await read_body(receive)
+
+    async def send_much() -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while True:
+            await send({"type": "http.response.body", "body": bytes(4096), "more_body": True})
+
+    listening, sending = asyncio.ensure_future(receive()), asyncio.ensure_future(send_much())
+    await asyncio.wait([listening, sending], return_when=asyncio.FIRST_COMPLETED)
+    sending.cancel()
+    await asyncio.wait([sending])
+    end = "cancelled" if sending.cancelled() else type(sending.exception()).__name__
+    sys.stderr.write(f"beside: {end}\n")
+
+
 async def events_forever(scope: Scope, receive: Receive, send: Send) -> None:
     """Server-sent events until send() raises, as a framework without its own watching does it."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
@@ -354,7 +371,7 @@ ROUTES = {
     for function in (
         echo, show_scope, spoil_scope, nonce, context, current_task, stream, set_event, big, big_head, bytearray_body,
         header_form, wrong_order, raise_before, raise_held, raise_after, raise_late, raise_exit, raise_cancelled,
-        no_answer, half_answer, disconnect, disconnect_wrapped, events_forever, after_answer, background, wait_event,
-        cancelled_send, early_hint, pathsend, block, in_thread, show_runs, middleware,
+        no_answer, half_answer, disconnect, disconnect_wrapped, disconnect_beside, events_forever, after_answer,
+        background, wait_event, cancelled_send, early_hint, pathsend, block, in_thread, show_runs, middleware,
     )
 }  # fmt: skip

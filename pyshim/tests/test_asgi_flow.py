@@ -161,6 +161,14 @@ def test_client_leaves_and_the_framework_wraps_the_error(fresh: Worker) -> None:
     assert fresh.log == b""
 
 
+def test_who_listens_hears_of_it_before_send_raises(worker: Worker) -> None:
+    request_id = worker.send("/disconnect_beside", window=0)
+    worker.read_body(request_id, 4096)
+    worker.abort(request_id)
+    assert worker.finish(request_id).end == records.APP_ABORTED
+    worker.wait_log("beside: cancelled")
+
+
 def test_client_of_server_sent_events_leaves(worker: Worker) -> None:
     request_id = worker.send("/events_forever")
     worker.read_body(request_id, 1000)

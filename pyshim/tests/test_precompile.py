@@ -26,7 +26,7 @@ compiled = []
 {before}
 finish = precompile.begin(zipimport.zipimporter(archive))
 {after}
-import pyspeed.worker, pyspeed.wsgi, pyspeed.asgi
+import pyspeed.worker, pyspeed.wsgi, pyspeed.hooks, pyspeed.asgi, pyspeed.tornado_worker
 finish()
 finish()
 try:

@@ -417,11 +417,12 @@ def mixed(environ: Environ, start_response: Start) -> Iterable[bytes]:
             pass
     elif way == "body":
         body += environ["wsgi.input"].read()
+    if way == "length":
+        headers.append(("Content-Length", str(len(body))))
     start_response("200 OK", headers)
     if way == "stream":
         return (body[i : i + 1] for i in range(len(body)))
     if way == "length":
-        headers.append(("Content-Length", str(len(body))))
         return iter([body])
     if way == "big":
         return [body * 4000]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ _LISTENING = {
 _ADMIN = re.compile(rb"admin on (http://[^\s\"]+)")
 
 
-def _environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Ours, without what pyspeed-gw or a peer would take for an option."""
     clean = {
         name: value
@@ -58,6 +58,8 @@ class Spec:
     binds: tuple[str, ...] = ("127.0.0.1:0",)
     env: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    # Entries of [[upstream]]; with the route "/" the target is "".
+    upstreams: Sequence[Mapping[str, Any]] = ()
 
     def toml(self) -> str:
         tables: dict[str, dict[str, Any]] = {
@@ -74,9 +76,11 @@ class Spec:
         for name, table in self.settings.items():
             tables.setdefault(name, {}).update(table)
         # A JSON string, number, boolean or array of these is the same in TOML.
+        entries: list[tuple[str, Mapping[str, Any]]] = [(f"[{name}]", table) for name, table in tables.items()]
+        entries += [("[[upstream]]", entry) for entry in self.upstreams]
         return "\n".join(
-            f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
-            for name, table in tables.items()
+            header + "\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+            for header, table in entries
         )
 
     def command(self, config: Path) -> list[str]:
@@ -159,7 +163,7 @@ class Server:
         self.process = subprocess.Popen(
             spec.command(config),
             cwd=spec.directory,
-            env={**_environment(), **spec.env},
+            env={**clean_environment(), **spec.env},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
