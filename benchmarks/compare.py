@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compares pyspeed-gw with granian, uvicorn and gunicorn; benchmarks/README.md says how."""
+"""Compares pyspeed-gw with other servers of Python applications; benchmarks/README.md says how."""
 
 from __future__ import annotations
 
@@ -13,50 +13,47 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from runner import goals, machine, report
-from runner.cells import CELLS, OURS, Cell, select
-from runner.measure import (
-    WARM_UP_SECONDS,
-    WRK_GRACE_SECONDS,
-    Round,
-    describe_errors,
-    measure,
-    round_of,
-)
-from runner.servers import (
-    START_SECONDS,
-    STOP_SECONDS,
-    Place,
-    StartError,
-    free_work_directory,
-    running,
-)
+from runner import environments, goals, machine, report
+from runner.cell import OURS, Cell, select
+from runner.cells import CELLS
+from runner.measure import Load, measure
+from runner.place import Place, free_work_directory
+from runner.plan import Unit, duration, fit, total, warm_up
+from runner.results import Results, load, save
+from runner.run import cells_of, plan_of, progress, run, units_of, without_failures
+from runner.servers import StartError, running
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-MINIMUM_PYTHON = (3, 10)  # of the peers; this file itself runs on 3.9
-TYPICAL_START_AND_STOP = 1.5  # seconds
 
 
 def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    p.add_argument("--setup", action="store_true", help="create the environment with the peers, and stop")
-    p.add_argument("--python", default=sys.executable, help="the Python that --setup builds the environment from")
+    p.add_argument("--setup", action="store_true", help="create the environments with the peers, and stop")
+    p.add_argument("--python", default=sys.executable, help="the Python that --setup builds the environments from")
     p.add_argument("--list", action="store_true", help="print the cells, and stop")
-    p.add_argument("--cells", metavar="A,B", help="cells to run, instead of all")
+    p.add_argument("--cells", metavar="A,B", help="cells to run, instead of all: names, globs (*-json), @frameworks")
     p.add_argument("--rounds", type=positive, help="rounds per cell (default: 7; --short: 3)")
-    p.add_argument("--seconds", type=positive, help="seconds of load per round (default: 4; --short: 2)")
-    p.add_argument("--short", action="store_true", help="the main cells, 3 rounds of 2 s")
+    p.add_argument("--seconds", type=seconds, help="seconds of load per round (default: 4; --short: 1)")
+    p.add_argument("--budget", type=seconds, metavar="MINUTES", help="choose rounds and seconds that fit")
+    p.add_argument("--short", action="store_true", help="the main cells, two peers each, 3 rounds of 1 s")
+    p.add_argument("--resume", nargs="?", const="", metavar="JSON", help="go on with a run: the newest, or this one")
+    p.add_argument(
+        "--go-on", action="store_true", help="resume the newest run if it is this one, interrupted; else begin"
+    )
+    p.add_argument("--retry-failed", action="store_true", help="with --resume: also what failed before")
+    p.add_argument("--plan", action="store_true", help="say what would run and how long it takes, and stop")
     p.add_argument("--only-peers", action="store_true", help="leave pyspeed-gw out")
     p.add_argument(
         "--ours-only", metavar="CELL", help="serve one cell with pyspeed-gw alone, for a profiler; saves nothing"
     )
+    p.add_argument("--components", action="store_true", help="measure the components instead of servers")
     p.add_argument("--thresholds", action="store_true", help="compare with the project's goals")
     p.add_argument("--strict", action="store_true", help="with --thresholds: exit 1 unless every goal is met")
     p.add_argument(
         "--from", dest="source", type=Path, metavar="JSON", help="report an earlier run again; measures nothing"
     )
-    p.add_argument("--venv", type=Path, default=HERE / ".venv", help="environment with the peers")
+    p.add_argument("--venvs", type=Path, default=HERE / ".venv", help="folder of the environments with the peers")
     p.add_argument("--binary", type=Path, default=ROOT / "bin/pyspeed-gw", help="the pyspeed-gw to measure")
     p.add_argument("--output", type=Path, default=HERE / "results", help="where the results go")
     p.add_argument("--server-cores", default="1", help="for taskset -c; the whole tree of a server")
@@ -71,30 +68,20 @@ def positive(text: str) -> int:
     return number
 
 
-def setup(venv: Path, python: str) -> int:
-    """Creates the environment and installs the pinned peers into it."""
-    version = subprocess.run(
-        [python, "-c", "import sys; print(*sys.version_info[:2])"], stdout=subprocess.PIPE, check=True
-    ).stdout.split()
-    if tuple(int(part) for part in version) < MINIMUM_PYTHON:
-        print("cannot set up: the peers need Python 3.10 or later; name one with --python", file=sys.stderr)
-        return 2
-    if not (venv / "bin/python").exists():
-        subprocess.run([python, "-m", "venv", str(venv)], check=True)
-    subprocess.run(
-        [str(venv / "bin/python"), "-m", "pip", "install", "-q", "-r", str(HERE / "requirements.txt")], check=True
-    )
-    print(f"the environment is ready: {venv}")
-    return 0
+def seconds(text: str) -> float:
+    number = float(text)
+    if not 0.1 <= number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0.1, or no number")
+    return number
 
 
 def check(args: argparse.Namespace) -> str:
     """What stands in the way of a run, or ""."""
-    for tool, package in (("wrk", "wrk"), ("taskset", "util-linux")):
+    for tool in ("wrk", "taskset"):
         if shutil.which(tool) is None:
-            return f"cannot run: there is no {tool}; install the package {package}"
-    if not (args.venv / "bin/python").exists():
-        return f"cannot run: there is no environment at {args.venv}; run {Path(sys.argv[0]).name} --setup"
+            return f"cannot run: there is no {tool}; Debian: apt install {environments.PACKAGES[tool]}"
+    if not environments.status_path(args.venvs, "peers").exists():
+        return f"cannot run: there is no environment at {args.venvs}; run {Path(sys.argv[0]).name} --setup"
     usable = os.sched_getaffinity(0)
     for option in ("server_cores", "load_cores"):
         command = ["taskset", "-c", getattr(args, option), "true"]
@@ -104,152 +91,193 @@ def check(args: argparse.Namespace) -> str:
     return ""
 
 
-def duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
-
-
-def bounds(cells: list[Cell], rounds: int, seconds: int, only_peers: bool) -> tuple[float, float]:
-    """Seconds that a run should take, and cannot exceed."""
-    measurements = rounds * sum(len(cell.peers) + (not only_peers) for cell in cells)
-    load = WARM_UP_SECONDS + seconds
-    return measurements * (load + TYPICAL_START_AND_STOP), measurements * (
-        load + START_SECONDS + STOP_SECONDS + 2 * WRK_GRACE_SECONDS
-    )
-
-
-def progress(r: Round, rounds: int) -> str:
-    head = f"{r.cell:22s} round {r.number}/{rounds}  {r.server:22s}"
-    if r.failure:
-        return f"{head} FAILED: {r.failure}"
-    errors = f"  ERRORS: {describe_errors(r.errors)}" if r.error_count else ""
-    noted = f"  ({'; '.join(r.notes)})" if r.notes else ""
-    latency = (
-        f"p50 {r.p50_us / 1e3:7.2f}  p99 {r.p99_us / 1e3:7.2f}  p99.9 {r.p999_us / 1e3:7.2f} ms  " if r.max_us else ""
-    )
-    return f"{head} {r.rps:9,.0f} req/s  {r.cpu_us:7.1f} µs CPU  {latency}{r.pss_kb / 1024:6.1f} MB{errors}{noted}"
-
-
-def run_cell(place: Place, cell: Cell, servers: list[str], rounds: int, seconds: int, results: report.Results) -> None:
-    """All rounds of one cell, the servers taking turns. A server that failed twice is not started again."""
-    for number in range(1, rounds + 1):
-        for name in servers:
-            before = [r for r in results.of(cell.name, name) if r.failure]
-            if len(before) >= 2:
-                result = Round(cell.name, name, number, failure=before[-1].failure)
-            else:
-                result = round_of(place, cell, name, number, seconds)
-            results.rounds.append(result)
-            print(progress(result, rounds), flush=True)
-
-
-def profile(place: Place, name: str, rounds: int, seconds: int) -> int:
-    """One server, started once, under `rounds` times `seconds` of load, with what a profiler needs to find it."""
-    (cell,) = select(name, short=False)
+def profile(place: Place, name: str, rounds: int, load: Load) -> int:
+    """One server, started once, under `rounds` times the load, with what a profiler needs to find it."""
+    cell = select(CELLS, name)[0]
     try:
         with running(OURS, place, cell) as server:
             pids = " ".join(str(stat.pid) for stat in server.tree.stats())
             print(
-                f"{' '.join(server.command)}\nprocesses {pids}; admin at http://127.0.0.1:{server.ports.admin}/",
+                f"{' '.join(server.commands[0])}\nprocesses {pids}; admin at http://127.0.0.1:{server.ports.admin}/",
                 flush=True,
             )
             for number in range(1, rounds + 1):
-                print(progress(measure(place, cell, server, number, seconds, warm_up=number == 1), rounds), flush=True)
+                each = Load(load.seconds, load.warm_up if number == 1 else 0.0)
+                print(progress(measure(place, cell, server, number, each), rounds), flush=True)
     except StartError as error:
         print(error, *error.tail, sep="\n", file=sys.stderr)
         return 1
     return 0
 
 
-def finish(results: report.Results, cells: list[Cell], args: argparse.Namespace, path: Path | None) -> int:
+def plots(venvs: Path, path: Path) -> tuple[list[tuple[str, str]], str]:
+    """Draws the plots of a results file beside it. Their titles and paths, and what went wrong, or ""."""
+    folder = path.with_suffix("")
+    why = environments.missing(venvs, "peers", "matplotlib")
+    if why:
+        return [], why
+    done = subprocess.run(
+        [str(venvs / "peers/bin/python"), "-m", "runner.plots", str(path.resolve()), str(folder.resolve())],
+        cwd=HERE,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        return [], (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
+    lines = [line.partition("\t") for line in done.stdout.decode().splitlines()]
+    return [(title, f"{folder.name}/{name}") for title, _, name in lines], ""
+
+
+def finish(results: Results, cells: list[Cell], args: argparse.Namespace, path: Path | None) -> int:
     """Prints and saves the report; the exit code is 0 unless --strict finds a goal missed."""
-    text = report.markdown(results, cells)
-    verdicts = [verdict for cell in cells for verdict in goals.judge(cell, results)] if args.thresholds else []
+    drawn: list[tuple[str, str]] = []
+    if path:
+        drawn, why = plots(args.venvs, path)
+        if why:
+            results.settings["plots"] = f"none: {why}"
+        save(results, path)
+    text = report.markdown(results, cells, drawn)
+    verdicts = [verdict for cell in cells for verdict in goals.judge(cell, results)]
     if args.thresholds:
         text += "\n" + goals.markdown(verdicts)
-    print("\n" + text)
-    if path is not None:
+    if path:
         path.with_suffix(".md").write_text(text, encoding="utf-8")
-        report.save(results, path)
-        print(f"saved {path} and {path.with_suffix('.md').name}")
-    return int(args.strict and any(verdict.outcome != goals.MET for verdict in verdicts))
+    print(text)
+    if path:
+        print(f"saved: {path.with_suffix('.md')}, {path}", file=sys.stderr)
+    missed = any(verdict.outcome != goals.MET for verdict in verdicts)
+    return 1 if args.thresholds and args.strict and missed else 0
 
 
-def terminated(number: int, frame: FrameType | None) -> None:
-    """TERM and HUP end a run as Ctrl-C does: every server that was started is ended on the way out."""
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def main() -> int:
-    args = parser().parse_args()
-    # Made absolute, but not resolved: the Python of an environment is a link that must not be followed.
-    args.venv, args.binary = Path(os.path.abspath(args.venv)), Path(os.path.abspath(args.binary))
-    for signum in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, terminated)
-    if args.setup:
-        return setup(args.venv, args.python)
-    if args.list:
-        for cell in CELLS:
-            print(f"{cell.name:22s} {cell.app:16s} c{cell.connections:<5d} {', '.join(cell.servers)}")
-        return 0
-    if args.source is not None:
-        try:
-            results = report.load(args.source)
-        except (OSError, ValueError) as error:
-            print(error, file=sys.stderr)
-            return 2
-        measured = {r.cell for r in results.rounds}
-        return finish(results, [cell for cell in CELLS if cell.name in measured], args, None)
-    wrong = check(args)
-    if wrong:
-        print(wrong, file=sys.stderr)
-        return 2
-    rounds = args.rounds or (3 if args.short else 7)
-    seconds = args.seconds or (2 if args.short else 4)
-    with free_work_directory() as work:
-        place = Place(
-            args.venv, args.binary, HERE / "apps", HERE / "wrk", Path(work), args.server_cores, args.load_cores
-        )
-        try:
-            if args.ours_only:
-                return profile(place, args.ours_only, rounds, seconds)
-            cells = select(args.cells, args.short)
-        except ValueError as error:
-            print(error, file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            return 130
-        return compare(place, cells, rounds, seconds, args)
-
-
-def compare(place: Place, cells: list[Cell], rounds: int, seconds: int, args: argparse.Namespace) -> int:
-    expected, longest = bounds(cells, rounds, seconds, args.only_peers)
-    print(
-        f"{len(cells)} cells, {rounds} rounds, {seconds} s each: "
-        f"about {duration(expected)}, at most {duration(longest)}",
-        flush=True,
-    )
+def begin(args: argparse.Namespace) -> Results:
+    """A new run's plan, without rounds. Raises ValueError for what cannot be planned."""
+    cells = cells_of(args.cells, args.short)
+    if args.budget:
+        rounds, wanted = fit(cells, args.budget, args.rounds, args.only_peers)
+    else:
+        rounds = args.rounds or (3 if args.short else 7)
+        length = args.seconds or (1.0 if args.short else 4.0)
+        wanted = Load(length, warm_up(length))
+    plan = plan_of(args.cells, args.short, args.only_peers, rounds, wanted)
     settings = {
-        "rounds": f"{rounds} of {seconds} s, after {WARM_UP_SECONDS} s of warm-up",
+        "rounds": f"{rounds} of {wanted.seconds:g} s, after {wanted.warm_up:g} s of warm-up",
         "access log": f"{OURS}: combined, to a file, and metrics and admin listener on; peers: none",
     }
-    facts = machine.describe(place.venv, place.binary, ROOT, place.server_cores, place.load_cores)
-    results = report.Results(facts, settings, [])
-    args.output.mkdir(parents=True, exist_ok=True)
-    path = args.output / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
-    started = time.monotonic()
+    return Results({}, settings, [], plan=plan)
+
+
+def resume(args: argparse.Namespace) -> tuple[Results, Path]:
+    """The run to go on with. Raises ValueError or OSError."""
+    path = Path(args.resume) if args.resume else newest(args.output)
+    results = load(path)
+    if args.retry_failed:
+        without_failures(results)
+    return results, path
+
+
+def same_run(args: argparse.Namespace) -> Path | None:
+    """The newest results, if they are an interrupted run of the cells that are asked for."""
     try:
-        for cell in cells:
-            servers = [name for name in cell.servers if name != OURS or not args.only_peers]
-            run_cell(place, cell, servers, rounds, seconds, results)
-            report.save(results, path)
-    except KeyboardInterrupt:
-        results.interrupted = True
-        print("interrupted; every server that was started has ended", file=sys.stderr)
-    results.settings["took"] = duration(time.monotonic() - started)
+        path = newest(args.output)
+        results = load(path)
+    except (ValueError, OSError):
+        return None
+    wanted = {"cells": args.cells, "short": args.short, "only_peers": args.only_peers}
+    same = all(results.plan.get(name) == value for name, value in wanted.items())
+    return path if results.interrupted and same else None
+
+
+def newest(folder: Path) -> Path:
+    files = sorted(path for path in folder.glob("*.json") if not path.stem.endswith("-components"))
+    if not files:
+        raise ValueError(f"cannot resume: there are no results in {folder}")
+    return files[-1]
+
+
+def describe(every: list[Unit], wanted: Load, cells: list[Cell], rounds: int) -> str:
+    longest = sum(unit.longest(wanted) for unit in every)
+    return (
+        f"{len(cells)} cells, {rounds} rounds of {wanted.seconds:g} s after {wanted.warm_up:g} s of warm-up, "
+        f"{len(every)} starts: about {duration(total(every, wanted))}, at most {duration(longest)}"
+    )
+
+
+def compare(args: argparse.Namespace, work: Path) -> int:
+    place = Place(args.venvs, args.binary, ROOT, HERE / "wrk", work, args.server_cores, args.load_cores)
+    if args.ours_only:
+        length = args.seconds or 4.0
+        return profile(place, args.ours_only, args.rounds or 7, Load(length, warm_up(length)))
+    unfinished = same_run(args) if args.go_on else None
+    if unfinished:
+        args.resume = str(unfinished)
+        print(f"going on with {unfinished}")
+    if args.resume is None:
+        results, path = begin(args), args.output / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}.json"
+    else:
+        results, path = resume(args)
+    cells, every, wanted = units_of(results.plan)
+    print(describe(every, wanted, cells, int(results.plan["rounds"])), flush=True)
+    if args.plan:
+        return 0
+    wrong = check(args)
+    if wrong:
+        raise ValueError(wrong)
+    facts = machine.describe(args.venvs, args.binary, ROOT, args.server_cores, args.load_cores)
+    if results.machine:
+        changed = [name for name in ("pyspeed-gw", "CPU", "kernel") if results.machine.get(name) != facts[name]]
+        also = f", with another {' and '.join(changed)}: {', '.join(facts[n] for n in changed)}" if changed else ""
+        before = results.settings.get("resumed", "")
+        results.settings["resumed"] = f"{before + '; ' if before else ''}{facts['date']}{also}"
+    else:
+        results.machine = facts
+    args.output.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    run(place, results, path)
+    took = float(results.plan.get("took", 0.0)) + time.monotonic() - began
+    results.plan["took"] = took
+    results.settings["took"] = duration(took)
     if not results.rounds:
         return 130
     code = finish(results, cells, args, path)
     return 130 if results.interrupted else code
+
+
+def again(args: argparse.Namespace) -> int:
+    """Reports an earlier run."""
+    results = load(args.source)
+    measured = {r.cell for r in results.rounds}
+    return finish(results, [cell for cell in CELLS if cell.name in measured], args, None)
+
+
+def main() -> int:
+    args = parser().parse_args()
+    # Servers run in the folder of their application.
+    args.binary, args.venvs = args.binary.absolute(), args.venvs.absolute()
+    signal.signal(signal.SIGTERM, interrupt)
+    if args.list:
+        for cell in CELLS:
+            print(f"{cell.name:24s} {report.described(cell)} Peers: {', '.join(cell.peers)}.")
+        return 0
+    try:
+        if args.setup:
+            return environments.setup(args.venvs, args.python)
+        if args.source:
+            return again(args)
+        if args.components:
+            from components.compare import main as components
+
+            return components(args.venvs, args.output, ROOT, args.server_cores, args.seconds)
+        with free_work_directory() as work:
+            return compare(args, Path(work))
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
-"""FastAPI: the same answer from a coroutine and from a function in a thread."""
+"""FastAPI: the same answer from a coroutine and from a function in a thread; and a JSON list."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
+from json_wsgi import RECORDS
 
 app = FastAPI()
 
@@ -15,3 +18,8 @@ async def hello() -> dict[str, str]:
 @app.get("/sync")
 def hello_sync() -> dict[str, str]:
     return {"message": "Hello, World!"}
+
+
+@app.get("/json")
+async def as_json() -> list[dict[str, Any]]:
+    return RECORDS

@@ -1,10 +1,11 @@
-"""Flask: a hello, and the routes that wrk/get_mix.lua asks for."""
+"""Flask: a hello, a JSON list, and the routes that wrk/get_mix.lua asks for."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, Response, jsonify, request
+from json_wsgi import RECORDS
 
 app = Flask(__name__)
 
@@ -15,7 +16,12 @@ def hello() -> str:
 
 
 @app.get("/json")
-def as_json() -> dict[str, Any]:
+def as_json() -> Response:
+    return jsonify(RECORDS)
+
+
+@app.get("/message")
+def message() -> dict[str, Any]:
     return {"message": "Hello, World!", "items": [1, 2, 3]}
 
 

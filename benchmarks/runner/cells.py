@@ -2,114 +2,281 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from .cell import RECORDS, Cell
 
-OURS = "pyspeed"
-
-HELLO = b"Hello, World!"
 FASTAPI_HELLO = b'{"message":"Hello, World!"}'
+EVENTS = b"".join(b'id: %d\ndata: {"price": %d, "symbol": "ABC"}\n\n' % (n, n * 7) for n in range(20))
+CHUNKS = bytes(range(48, 112)) * 16 * 32
 
+# Servers alone; the first two are those of --short.
+WSGI = ("granian-wsgi", "gunicorn-gthread", "fastpysgi", "uwsgi-http", "waitress")
+ASGI = ("granian-asgi", "uvicorn", "gunicorn-asgi", "hypercorn", "fastpysgi")
+# As they are deployed.
+WSGI_NGINX = ("nginx-gunicorn", "nginx-uwsgi")
+ASGI_NGINX = ("nginx-uvicorn", "nginx-gunicorn-asgi")
+WSGI_ALL = WSGI + WSGI_NGINX
+ASGI_ALL = ASGI + ASGI_NGINX
+# Where only the order of magnitude of the slower ones is of interest, they are left out.
+WSGI_FEW = ("granian-wsgi", "gunicorn-gthread", "fastpysgi", "uwsgi-http")
+ASGI_FEW = ("granian-asgi", "uvicorn", "fastpysgi")
+SLEEPERS = ("granian-wsgi-64", "gunicorn-gthread-64", "waitress-64", "uwsgi-http-64")
+MIXED = ("granian-wsgi-default", "gunicorn-sync", "gunicorn-gthread", "waitress", "uwsgi-http", "nginx-gunicorn")
+FLASK = ("granian-wsgi", "gunicorn-gthread", "uvicorn-wsgi", *WSGI[2:], *WSGI_NGINX)
 
-@dataclass(frozen=True)
-class Cell:
-    """One comparison.
+POST = b'{"a": 1}'
+MIB = bytes(1 << 20)
 
-    `app` is MODULE:ATTRIBUTE in benchmarks/apps, `script` a file of
-    benchmarks/wrk. `peers` are keys of `servers.COMMANDS`. Before each
-    measurement the server must answer the probe (`path`, with `body` as a POST
-    when it is not None) with 200 and exactly `expect`.
-    """
-
-    name: str
-    app: str
-    interface: str
-    connections: int
-    peers: tuple[str, ...]
-    script: str = "get.lua"
-    path: str = "/"
-    body: bytes | None = None
-    expect: bytes | None = HELLO
-    latency: bool = True  # whether wrk's percentiles mean something
-    main: bool = False  # part of --short
-
-    @property
-    def servers(self) -> tuple[str, ...]:
-        return (OURS, *self.peers)
-
-
-WSGI_PEERS = ("granian-wsgi", "gunicorn-gthread")
-ASGI_PEERS = ("granian-asgi", "uvicorn")
-FLASK_PEERS = ("granian-wsgi", "uvicorn-wsgi", "gunicorn-gthread")
-FASTAPI_PEERS = ("granian-asgi", "uvicorn", "gunicorn-asgi")
-
-CELLS: tuple[Cell, ...] = (
-    Cell("hello-wsgi", "hello_wsgi:app", "wsgi", 64, WSGI_PEERS, main=True),
-    Cell("hello-wsgi-c1", "hello_wsgi:app", "wsgi", 1, WSGI_PEERS),
-    Cell("hello-wsgi-c8", "hello_wsgi:app", "wsgi", 8, WSGI_PEERS),
-    Cell("hello-wsgi-c1000", "hello_wsgi:app", "wsgi", 1000, WSGI_PEERS),
-    Cell("hello-asgi", "hello_asgi:app", "asgi", 64, ASGI_PEERS, main=True),
-    Cell("hello-asgi-c1", "hello_asgi:app", "asgi", 1, ASGI_PEERS),
-    Cell("hello-asgi-c8", "hello_asgi:app", "asgi", 8, ASGI_PEERS),
-    Cell("flask-hello", "flask_app:app", "wsgi", 64, FLASK_PEERS, main=True),
-    Cell("flask-mix", "flask_app:app", "wsgi", 64, FLASK_PEERS, script="get_mix.lua"),
-    Cell("fastapi-hello", "fastapi_app:app", "asgi", 64, FASTAPI_PEERS, expect=FASTAPI_HELLO, main=True),
-    Cell("fastapi-sync", "fastapi_app:app", "asgi", 64, FASTAPI_PEERS, path="/sync", expect=FASTAPI_HELLO),
+HELLO_CELLS = (
     Cell(
-        "wsgi-sleep10",
-        "sleep_wsgi:app",
+        "hello-wsgi",
+        "hello_wsgi:app",
         "wsgi",
         64,
-        ("granian-wsgi-64", "gunicorn-gthread-64"),
-        expect=b"slept",
+        (*WSGI, "bjoern", *WSGI_NGINX),
         main=True,
+        what="The server alone, bare WSGI.",
     ),
-    Cell("wsgi-browser-headers", "hello_wsgi:app", "wsgi", 64, WSGI_PEERS, script="browser.lua"),
-    Cell("json-list", "json_wsgi:app", "wsgi", 64, WSGI_PEERS, expect=None),
+    Cell("hello-wsgi-c1", "hello_wsgi:app", "wsgi", 1, WSGI_ALL, series="hello-wsgi-few"),
+    Cell("hello-wsgi-c8", "hello_wsgi:app", "wsgi", 8, WSGI_ALL, series="hello-wsgi-few"),
+    Cell("hello-wsgi-c256", "hello_wsgi:app", "wsgi", 256, WSGI_ALL, series="hello-wsgi-many"),
+    Cell("hello-wsgi-c1000", "hello_wsgi:app", "wsgi", 1000, WSGI_ALL, series="hello-wsgi-many", least_seconds=2.0),
+    Cell("hello-asgi", "hello_asgi:app", "asgi", 64, ASGI_ALL, main=True, what="The server alone, bare ASGI."),
+    Cell("hello-asgi-c1", "hello_asgi:app", "asgi", 1, ASGI_ALL, series="hello-asgi-few"),
+    Cell("hello-asgi-c8", "hello_asgi:app", "asgi", 8, ASGI_ALL, series="hello-asgi-few"),
+    Cell("hello-asgi-c256", "hello_asgi:app", "asgi", 256, ASGI_ALL, series="hello-asgi-many"),
+    Cell("hello-asgi-c1000", "hello_asgi:app", "asgi", 1000, ASGI_ALL, series="hello-asgi-many", least_seconds=2.0),
+)
+
+# The hello and the list of 50 records of one framework are one series.
+FRAMEWORK_CELLS = (
+    Cell("flask-hello", "flask_app:app", "wsgi", 64, FLASK, main=True, series="flask"),
+    Cell("flask-json", "flask_app:app", "wsgi", 64, FLASK, path="/json", expect_json=RECORDS, series="flask"),
+    Cell("django-wsgi-hello", "django_app:app", "wsgi", 64, WSGI_ALL, series="django-wsgi"),
     Cell(
-        "post-json",
-        "echo_wsgi:app",
+        "django-wsgi-json",
+        "django_app:app",
         "wsgi",
         64,
-        WSGI_PEERS,
-        script="post_json.lua",
-        body=b'{"a": 1}',
-        expect=b'{"a": 1}',
+        WSGI_ALL,
+        path="/json",
+        expect_json=RECORDS,
+        series="django-wsgi",
     ),
+    Cell("django-asgi-hello", "django_app:asgi_app", "asgi", 64, ASGI_ALL, series="django-asgi"),
+    Cell(
+        "django-asgi-json",
+        "django_app:asgi_app",
+        "asgi",
+        64,
+        ASGI_ALL,
+        path="/json",
+        expect_json=RECORDS,
+        series="django-asgi",
+    ),
+    Cell("bottle-hello", "bottle_app:app", "wsgi", 64, WSGI_ALL, series="bottle"),
+    Cell("bottle-json", "bottle_app:app", "wsgi", 64, WSGI_ALL, path="/json", expect_json=RECORDS, series="bottle"),
+    Cell("pyramid-hello", "pyramid_app:app", "wsgi", 64, WSGI_ALL, series="pyramid"),
+    Cell("pyramid-json", "pyramid_app:app", "wsgi", 64, WSGI_ALL, path="/json", expect_json=RECORDS, series="pyramid"),
+    Cell("tornado-hello", "tornado_app:app", "tornado", 64, ("tornado-httpserver", "nginx-tornado"), series="tornado"),
+    Cell(
+        "tornado-json",
+        "tornado_app:app",
+        "tornado",
+        64,
+        ("tornado-httpserver", "nginx-tornado"),
+        path="/json",
+        expect_json=RECORDS,
+        series="tornado",
+    ),
+    Cell("starlette-hello", "starlette_app:app", "asgi", 64, ASGI_ALL, series="starlette"),
+    Cell(
+        "starlette-json",
+        "starlette_app:app",
+        "asgi",
+        64,
+        ASGI_ALL,
+        path="/json",
+        expect_json=RECORDS,
+        series="starlette",
+    ),
+    Cell("fastapi-hello", "fastapi_app:app", "asgi", 64, ASGI_ALL, expect=FASTAPI_HELLO, main=True, series="fastapi"),
+    Cell("fastapi-json", "fastapi_app:app", "asgi", 64, ASGI_ALL, path="/json", expect_json=RECORDS, series="fastapi"),
+    Cell("json-list", "json_wsgi:app", "wsgi", 64, WSGI_ALL, expect_json=RECORDS, what="Bare WSGI, 50 records."),
+    Cell("json-list-asgi", "json_asgi:app", "asgi", 64, ASGI_ALL, expect_json=RECORDS, what="Bare ASGI, 50 records."),
+)
+
+SHAPE_CELLS = (
+    Cell("flask-mix", "flask_app:app", "wsgi", 64, FLASK[:4], script="get_mix.lua"),
+    Cell("fastapi-sync", "fastapi_app:app", "asgi", 64, ASGI, path="/sync", expect=FASTAPI_HELLO),
+    Cell("wsgi-browser-headers", "hello_wsgi:app", "wsgi", 64, WSGI_ALL, script="browser.lua"),
+    Cell("asgi-browser-headers", "hello_asgi:app", "asgi", 64, ASGI_ALL, script="browser.lua"),
+    Cell(
+        "wsgi-cookies",
+        "cookies_wsgi:app",
+        "wsgi",
+        64,
+        WSGI_FEW,
+        script="browser.lua",
+        what="Six cookies read by the standard library, two set.",
+    ),
+    Cell("post-json", "echo_wsgi:app", "wsgi", 64, WSGI_ALL, script="post_json.lua", body=POST, expect=POST),
+    Cell("post-json-asgi", "echo_asgi:app", "asgi", 64, ASGI_ALL, script="post_json.lua", body=POST, expect=POST),
     Cell(
         "upload",
         "echo_wsgi:app",
         "wsgi",
         16,
-        WSGI_PEERS,
+        WSGI_ALL,
         script="upload.lua",
         path="/length",
-        body=bytes(1 << 20),
+        body=MIB,
         expect=b"1048576",
     ),
+    Cell(
+        "upload-asgi",
+        "echo_asgi:app",
+        "asgi",
+        16,
+        ASGI_ALL,
+        script="upload.lua",
+        path="/length",
+        body=MIB,
+        expect=b"1048576",
+    ),
+    Cell("stream-wsgi", "stream_wsgi:app", "wsgi", 64, WSGI_ALL, expect=CHUNKS, series="stream-wsgi"),
+    Cell("sse-wsgi", "stream_wsgi:app", "wsgi", 64, WSGI_ALL, path="/events", expect=EVENTS, series="stream-wsgi"),
+    Cell("stream-asgi", "stream_asgi:app", "asgi", 64, ASGI_ALL, expect=CHUNKS, series="stream-asgi"),
+    Cell("sse-asgi", "stream_asgi:app", "asgi", 64, ASGI_ALL, path="/events", expect=EVENTS, series="stream-asgi"),
     Cell(
         "pipelined",
         "hello_wsgi:app",
         "wsgi",
         64,
-        ("granian-wsgi-pipeline", "gunicorn-gthread"),
+        ("granian-wsgi-pipeline", "gunicorn-gthread", "fastpysgi"),
         script="pipelined.lua",
         # wrk takes the time between two answers for the expected latency, and here 16 answers come together.
         latency=False,
     ),
 )
 
+WORK_CELLS = (
+    Cell("wsgi-sleep10", "sleep_wsgi:app", "wsgi", 64, SLEEPERS, expect=b"slept", main=True),
+    Cell("asgi-sleep10", "sleep_asgi:app", "asgi", 64, ASGI_ALL, expect=b"slept"),
+    Cell("wsgi-cpu1", "cpu_wsgi:app", "wsgi", 64, WSGI_ALL, expect=b"09715648", what="About 1 ms of Python."),
+    Cell("asgi-cpu1", "cpu_asgi:app", "asgi", 64, ASGI_ALL, expect=b"09715648", what="About 1 ms of Python."),
+    Cell(
+        "mixed-wsgi",
+        "mixed_wsgi:app",
+        "wsgi",
+        40,
+        MIXED,
+        script="mixed.lua",
+        workers=2,
+        load_threads=40,
+        wins="p99",
+        least_seconds=4.0,
+        what="One request of ten sleeps 500 ms, two workers with their defaults. Latencies: the short ones'.",
+    ),
+)
 
-def select(names: str | None, short: bool) -> list[Cell]:
-    """The cells named in a comma-separated list, in that order; else all, or the main ones.
+MEMORY_WSGI = ("granian-wsgi", "gunicorn-gthread", "uwsgi-http", "nginx-gunicorn")
+MEMORY_ASGI = ("granian-asgi", "uvicorn", "gunicorn-asgi", "hypercorn", "nginx-uvicorn")
+MEMORY_CELLS = tuple(
+    Cell(name, app, interface, 64, peers, workers=workers, expect=expect, wins="pss", what="PSS of the whole tree.")
+    for name, app, interface, peers, expect, workers in (
+        ("memory-flask-w1", "flask_app:app", "wsgi", MEMORY_WSGI, b"Hello, World!", 1),
+        ("memory-flask-w2", "flask_app:app", "wsgi", MEMORY_WSGI, b"Hello, World!", 2),
+        ("memory-flask-w4", "flask_app:app", "wsgi", MEMORY_WSGI, b"Hello, World!", 4),
+        ("memory-fastapi-w1", "fastapi_app:app", "asgi", MEMORY_ASGI, FASTAPI_HELLO, 1),
+        ("memory-fastapi-w2", "fastapi_app:app", "asgi", MEMORY_ASGI, FASTAPI_HELLO, 2),
+        ("memory-fastapi-w4", "fastapi_app:app", "asgi", MEMORY_ASGI, FASTAPI_HELLO, 4),
+    )
+)
 
-    Raises ValueError, with the names there are, for a name that is none.
-    """
-    if not names:
-        return [cell for cell in CELLS if cell.main or not short]
-    known = {cell.name: cell for cell in CELLS}
-    chosen = []
-    for name in (part.strip() for part in names.split(",")):
-        if name not in known:
-            raise ValueError(f"cannot run cell {name!r}: there is none of that name; there are {', '.join(known)}")
-        chosen.append(known[name])
-    return chosen
+DEVELOPMENT_CELLS = (
+    Cell("flask-run", "flask_app:app", "wsgi", 64, ("flask-run",), what="Flask's development server."),
+    Cell(
+        "flask-run-shop",
+        "wsgi:application",
+        "wsgi",
+        64,
+        ("flask-run",),
+        expect=None,
+        directory="examples/flask_shop",
+        what="The front page of the example shop: a template, and SQLite.",
+    ),
+    Cell(
+        "django-runserver",
+        "django_common_app:app",
+        "wsgi",
+        64,
+        ("manage-runserver",),
+        what="Django's development server.",
+    ),
+    Cell(
+        "django-runserver-shop",
+        "mysite.wsgi:application",
+        "wsgi",
+        64,
+        ("manage-runserver",),
+        expect=None,
+        directory="examples/django_shop",
+        what="The front page of the example shop: a template, and SQLite.",
+    ),
+)
+
+# caddysnake has no wheel for the Python of the others: ours and granian run on the newer one too.
+NEWER_CELLS = (
+    Cell("newer-hello-wsgi", "hello_wsgi:app", "wsgi", 64, ("caddysnake-wsgi", "granian-wsgi"), environment="newer"),
+    Cell("newer-hello-asgi", "hello_asgi:app", "asgi", 64, ("caddysnake-asgi", "granian-asgi"), environment="newer"),
+    Cell(
+        "newer-flask-hello",
+        "flask_app:app",
+        "wsgi",
+        64,
+        ("caddysnake-wsgi", "granian-wsgi"),
+        environment="newer",
+        series="newer-flask",
+    ),
+    Cell(
+        "newer-flask-json",
+        "flask_app:app",
+        "wsgi",
+        64,
+        ("caddysnake-wsgi", "granian-wsgi"),
+        path="/json",
+        expect_json=RECORDS,
+        environment="newer",
+        series="newer-flask",
+    ),
+    Cell(
+        "newer-fastapi-hello",
+        "fastapi_app:app",
+        "asgi",
+        64,
+        ("caddysnake-asgi", "granian-asgi"),
+        expect=FASTAPI_HELLO,
+        environment="newer",
+        series="newer-fastapi",
+    ),
+    Cell(
+        "newer-fastapi-json",
+        "fastapi_app:app",
+        "asgi",
+        64,
+        ("caddysnake-asgi", "granian-asgi"),
+        path="/json",
+        expect_json=RECORDS,
+        environment="newer",
+        series="newer-fastapi",
+    ),
+)
+
+CELLS: tuple[Cell, ...] = (
+    HELLO_CELLS + FRAMEWORK_CELLS + SHAPE_CELLS + WORK_CELLS + MEMORY_CELLS + DEVELOPMENT_CELLS + NEWER_CELLS
+)
+
+# What issue 4 says must be true of every framework's hello and JSON list.
+FRAMEWORKS = ("hello-wsgi", "hello-asgi", *(cell.name for cell in FRAMEWORK_CELLS))
+# Names of several cells, for --cells @NAME.
+SETS = {"@frameworks": (*FRAMEWORKS, "flask-run")}

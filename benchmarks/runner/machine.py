@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -10,17 +11,27 @@ import subprocess
 import time
 from pathlib import Path
 
-PEERS = (
+DISTRIBUTIONS = (
     "granian",
     "uvicorn",
     "uvloop",
     "httptools",
     "gunicorn",
     "gunicorn_h1c",
+    "Hypercorn",
+    "waitress",
+    "uWSGI",
+    "fastpysgi",
+    "bjoern",
     "flask",
     "werkzeug",
+    "django",
+    "bottle",
+    "pyramid",
+    "tornado",
     "fastapi",
     "starlette",
+    "pydantic",
 )
 
 VERSIONS = """
@@ -59,10 +70,11 @@ def _ours(binary: Path) -> str:
         f"revision {revision.group(1)}{' and changes' if modified else ''}" if revision else "no revision recorded"
     )
     built = re.search(r"go\d\S*", modules.splitlines()[0]) if modules else None
-    return f"{described}, built with {built.group(0) if built else 'an unknown Go'}"
+    digest = hashlib.sha256(binary.read_bytes()).hexdigest()[:12]
+    return f"{described}, SHA-256 {digest}…, built with {built.group(0) if built else 'an unknown Go'}"
 
 
-def describe(venv: Path, binary: Path, root: Path, server_cores: str, load_cores: str) -> dict[str, str]:
+def describe(venvs: Path, binary: Path, root: Path, server_cores: str, load_cores: str) -> dict[str, str]:
     """Everything a reader needs to judge the figures, as name and value."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
@@ -78,13 +90,20 @@ def describe(venv: Path, binary: Path, root: Path, server_cores: str, load_cores
         "load average before": " ".join(f"{value:.2f}" for value in os.getloadavg()),
         "Go": output_of(["go", "env", "GOVERSION"], root) or "not installed",
         "pyspeed-gw": _ours(binary),
+        "nginx": output_of(["nginx", "-v"]).partition("nginx/")[2] or "not installed",
         "wrk": _first_words(output_of(["wrk", "--version"])),
     }
-    try:
-        facts.update(json.loads(output_of([str(venv / "bin/python"), "-c", VERSIONS, *PEERS])))
-    except ValueError:
-        facts["python"] = "the environment is missing; run compare.py --setup"
+    facts.update(_versions(venvs / "peers", DISTRIBUTIONS))
+    facts.update({f"{name}, newer": text for name, text in _versions(venvs / "newer", ("caddysnake",)).items()})
     return facts
+
+
+def _versions(venv: Path, distributions: tuple[str, ...]) -> dict[str, str]:
+    try:
+        found: dict[str, str] = json.loads(output_of([str(venv / "bin/python"), "-c", VERSIONS, *distributions]))
+    except ValueError:
+        return {"python": "the environment is missing; run compare.py --setup"}
+    return found
 
 
 def _first_words(text: str) -> str:

@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import resource
-import subprocess
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from .cells import OURS, Cell
+from . import wrk
+from .cell import OURS, Cell
+from .place import Place
 from .processes import TICK
-from .servers import Place, Server, StartError, access_log, last_line, log_tail, running
+from .servers import Server, StartError, last_line, log_tail, probe, running
 
-WARM_UP_SECONDS = 1
-WRK_GRACE_SECONDS = 15
-ERRORS = ("connect", "read", "write", "timeout", "status")
-
-
-class MeasureError(Exception):
-    """wrk gave no figures."""
+SETTLE_SECONDS = 10.0
+SETTLE_STEP = 0.3
 
 
 @dataclass(frozen=True)
-class Wrk:
-    """What wrk said (wrk/report.lua). Times in microseconds."""
+class Load:
+    """Seconds of load, and of warm-up before it, which is not counted."""
 
-    requests: int
-    duration_us: int
-    bytes: int
-    errors: dict[str, int]
-    p50_us: int
-    p90_us: int
-    p99_us: int
-    p999_us: int
-    max_us: int
+    seconds: float
+    warm_up: float = 1.0
 
-    @property
-    def rps(self) -> float:
-        return self.requests / (self.duration_us / 1e6) if self.duration_us else 0.0
-
-
-def parse_wrk(output: str) -> Wrk:
-    """Reads the line that wrk/report.lua prints. Raises MeasureError when there is none."""
-    for line in output.splitlines():
-        if line.startswith("WRK "):
-            try:
-                data: dict[str, int] = json.loads(line[4:])
-                errors = {kind: data.pop(kind) for kind in ERRORS}
-                return Wrk(errors=errors, **data)
-            except (ValueError, KeyError, TypeError) as error:
-                raise MeasureError(f"cannot read wrk's figures: {error}: {line[:200]}") from error
-    tail = " / ".join(line.strip() for line in output.splitlines()[-3:] if line.strip())
-    raise MeasureError(f"cannot read wrk's figures: it printed none: {tail[:300]}")
+    def of(self, cell: Cell) -> float:
+        """Seconds of load in a cell."""
+        return max(self.seconds, cell.least_seconds)
 
 
 @dataclass
@@ -66,19 +41,21 @@ class Round:
     cpu_us: float = 0.0  # microseconds of CPU per request, whole process tree, user and system
     cores: float = 0.0  # CPUs that the tree kept busy
     load_cores: float = 0.0  # CPUs that wrk kept busy
-    p50_us: int = 0
+    p50_us: int = 0  # of the short requests, where there are two classes of them
     p90_us: int = 0
     p99_us: int = 0
     p999_us: int = 0
     max_us: int = 0
-    pss_kb: int = 0
+    pss_kb: int = 0  # just after the load
+    idle_kb: int = 0  # before any load but the probe; 0 in cells that are not about memory
     requests: int = 0
     errors: dict[str, int] = field(default_factory=dict)
+    classes: dict[str, dict[str, int]] = field(default_factory=dict)
     processes: int = 0
     others: float = 0.0  # CPUs that everything else kept busy meanwhile, the hypervisor's other guests included
     notes: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
-    log: list[str] = field(default_factory=list)  # the end of what a server that failed had to say
+    log: list[str] = field(default_factory=list)  # the end of what a server that failed, or made errors, had to say
 
     @property
     def error_count(self) -> int:
@@ -109,82 +86,98 @@ def _children_cpu() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def wrk_command(place: Place, cell: Cell, port: int, seconds: int) -> list[str]:
-    return [
-        *("taskset", "-c", place.load_cores),
-        *("wrk", "-t", "1", "-c", str(cell.connections), "-d", f"{seconds}s"),
-        *("-s", str(place.wrk / cell.script), f"http://127.0.0.1:{port}{cell.path}"),
-    ]
-
-
-def run_wrk(place: Place, cell: Cell, port: int, seconds: int) -> Wrk:
-    """Puts the cell's load on a port. Raises MeasureError."""
-    command = wrk_command(place, cell, port, seconds)
-    try:
-        # subprocess.run ends wrk on a timeout and on Ctrl-C.
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds + WRK_GRACE_SECONDS, check=False
-        )
-    except FileNotFoundError as error:
-        raise MeasureError(f"cannot run {error.filename}: install wrk and util-linux") from error
-    except subprocess.TimeoutExpired as error:
-        raise MeasureError(f"cannot measure: wrk did not end within {error.timeout:.0f} s") from error
-    return parse_wrk(done.stdout.decode(errors="replace"))
-
-
-def measure(place: Place, cell: Cell, server: Server, number: int, seconds: int, warm_up: bool = True) -> Round:
+def measure(place: Place, cell: Cell, server: Server, number: int, load: Load) -> Round:
     """Measures a running server. Failures are in the result, not raised."""
-    result = Round(cell.name, server.name, number, command=portable(server.command, place))
+    result = Round(cell.name, server.name, number, command=portable(server.commands, place, cell))
     try:
-        if warm_up:
-            run_wrk(place, cell, server.ports.http, WARM_UP_SECONDS)
+        if load.warm_up:
+            wrk.run(place, cell, server.ports.http, load.warm_up)
         cpu, busy, children = server.tree.cpu(), machine_busy(), _children_cpu()
-        wrk = run_wrk(place, cell, server.ports.http, seconds)
+        figures = wrk.run(place, cell, server.ports.http, load.of(cell))
         used = server.tree.cpu() - cpu
-        elapsed = wrk.duration_us / 1e6
-        load = _children_cpu() - children
-        others = machine_busy() - busy - used - load
-    except MeasureError as error:
+        elapsed = figures.duration_us / 1e6
+        loading = _children_cpu() - children
+        others = machine_busy() - busy - used - loading
+    except wrk.MeasureError as error:
         result.failure = str(error)
         return result
-    if server.tree.process.poll() is not None:
+    ended = server.tree.ended()
+    if ended is not None:
         result.log = log_tail(server.log)
-        result.failure = f"it exited with {server.tree.process.returncode} under load: {last_line(result.log)}"
+        result.failure = f"it exited with {ended.returncode} under load: {last_line(result.log)}"
         return result
-    result.rps = wrk.rps
-    result.requests = wrk.requests
-    result.errors = wrk.errors
-    result.cpu_us = used * 1e6 / wrk.requests if wrk.requests else 0.0
+    result.rps = figures.rps
+    result.requests = figures.requests
+    if any(figures.errors.values()):
+        result.log = log_tail(server.log)
+    result.errors = figures.errors
+    result.classes = figures.classes
+    result.cpu_us = used * 1e6 / figures.requests if figures.requests else 0.0
     result.cores = used / elapsed if elapsed else 0.0
-    result.load_cores = load / elapsed if elapsed else 0.0
+    result.load_cores = loading / elapsed if elapsed else 0.0
     result.others = max(0.0, others / elapsed) if elapsed else 0.0
     if cell.latency:
-        result.p50_us, result.p90_us, result.p99_us = wrk.p50_us, wrk.p90_us, wrk.p99_us
-        result.p999_us, result.max_us = wrk.p999_us, wrk.max_us
+        _take_latencies(result, figures)
     result.pss_kb = server.tree.pss()
     result.processes = len(server.tree.stats())
-    if not wrk.requests:
-        result.failure = f"no request was answered ({describe_errors(wrk.errors) or 'no errors either'})"
+    if not figures.requests:
+        result.failure = f"no request was answered ({describe_errors(figures.errors) or 'no errors either'})"
     return result
 
 
-def round_of(place: Place, cell: Cell, name: str, number: int, seconds: int) -> Round:
-    """Starts a server, measures it, ends it."""
+def _take_latencies(result: Round, figures: wrk.Wrk) -> None:
+    source = figures.classes.get("short") or figures.__dict__
+    for name in ("p50_us", "p90_us", "p99_us", "p999_us", "max_us"):
+        setattr(result, name, source[name])
+
+
+def settled_pss(server: Server) -> int:
+    """Kilobytes once the tree has stopped to grow: all its workers are there, and have imported the application."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    before = server.tree.pss()
+    while time.monotonic() < deadline:
+        time.sleep(SETTLE_STEP)
+        now = server.tree.pss()
+        if abs(now - before) <= 64:
+            return now
+        before = now
+    return before
+
+
+def rounds_of(place: Place, cells: list[Cell], name: str, number: int, load: Load) -> list[Round]:
+    """Starts a server, measures it in each of the cells, which are of one group, and ends it."""
+    done: list[Round] = []
     try:
-        with running(name, place, cell) as server:
-            result = measure(place, cell, server, number, seconds)
+        with running(name, place, cells[0]) as server:
+            idle = settled_pss(server) if any(cell.workers > 1 or cell.wins in ("pss", "idle") for cell in cells) else 0
+            for cell in cells:
+                wrong = _probe(cell, server) if done else ""
+                if wrong:
+                    done.append(Round(cell.name, name, number, failure=wrong, log=log_tail(server.log)))
+                    continue
+                done.append(measure(place, cell, server, number, load))
+                done[-1].idle_kb = idle
     except StartError as error:
-        return Round(cell.name, name, number, failure=str(error), log=error.tail)
-    if name == OURS and not result.failure:
-        result.notes += check_access_log(place, result.requests)
-    return result
+        return [Round(cell.name, name, number, failure=str(error), log=error.tail) for cell in cells]
+    if name == OURS and not any(r.failure for r in done):
+        notes = check_access_log(place, sum(r.requests for r in done))
+        for r in done:
+            r.notes += notes
+    return done
+
+
+def _probe(cell: Cell, server: Server) -> str:
+    try:
+        return probe(cell, server.ports.http)
+    except OSError as error:
+        return f"the probe failed: {error}"
 
 
 def check_access_log(place: Place, requests: int) -> list[str]:
     """After the server ended: a log with fewer lines than answers means that ours did less than it claims."""
     lines = 0
     try:
-        with open(access_log(place), "rb") as file:
+        with open(place.access_log, "rb") as file:
             while chunk := file.read(1 << 20):
                 lines += chunk.count(b"\n")
     except FileNotFoundError:
@@ -199,14 +192,26 @@ def describe_errors(errors: dict[str, int]) -> str:
     return ", ".join(f"{count} {names.get(kind, kind)}" for kind, count in errors.items() if count)
 
 
-def portable(command: list[str], place: Place) -> list[str]:
-    """The command as it reads on any machine: without the directories of this one."""
-    out = []
-    for part in command:
-        for directory, name in ((place.work, "TMP/"), (place.venv / "bin", ""), (place.binary.parent, "bin/")):
-            part = part.replace(f"{directory}/", name)
-        out.append(part)
-    return out
+def portable(commands: list[list[str]], place: Place, cell: Cell) -> list[str]:
+    """The commands as they read on any machine: without the directories of this one, and without taskset."""
+    out: list[str] = []
+    for command in commands:
+        out += ["&", *command] if out else command
+    out = [part for at, part in enumerate(out) if not _is_taskset(out, at)]
+    directories = (
+        (place.work, "TMP/"),
+        (place.venv(cell) / "bin", ""),
+        (place.binary.parent, "bin/"),
+        (place.root, ""),
+    )
+    for directory, name in directories:
+        out = [part.replace(f"{directory}/", name) for part in out]
+    return [part.replace(str(place.venv(cell)), "VENV").replace(str(place.root), ".") for part in out]
+
+
+def _is_taskset(parts: list[str], at: int) -> bool:
+    """Whether a part is one of the three of "taskset -c CORES"."""
+    return any(parts[start : start + 2] == ["taskset", "-c"] for start in range(max(0, at - 2), at + 1))
 
 
 def as_json(result: Round) -> dict[str, Any]:

@@ -108,16 +108,21 @@ def read_pss(pid: int) -> int:
 
 
 class Tree:
-    """The processes below one child that was started in a session of its own."""
+    """The processes below children that were started in sessions of their own: one, or several that serve together."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
+    def __init__(self, *processes: subprocess.Popen[bytes]) -> None:
+        self.processes = processes
         self._seen: dict[int, int] = {}  # pid to start time, so that a reused pid is left alone
 
     def stats(self) -> list[Stat]:
-        found = members(self.process.pid, all_stats())
-        self._seen.update((stat.pid, stat.start) for stat in found)
-        return found
+        every = all_stats()
+        found = {stat.pid: stat for process in self.processes for stat in members(process.pid, every)}
+        self._seen.update((stat.pid, stat.start) for stat in found.values())
+        return list(found.values())
+
+    def ended(self) -> subprocess.Popen[bytes] | None:
+        """A child that has ended, though it should serve; None while all run."""
+        return next((process for process in self.processes if process.poll() is not None), None)
 
     def cpu(self) -> float:
         """Seconds of CPU since the start, children included."""
@@ -128,11 +133,17 @@ class Tree:
         return sum(read_pss(stat.pid) for stat in self.stats())
 
     def stop(self, grace: float = 5.0) -> bool:
-        """Ends the tree: TERM to its root, and after `grace` seconds KILL to all. False if KILL was needed."""
+        """Ends the tree: TERM to the children, the last first, and after `grace` seconds KILL to all.
+
+        False if KILL was needed.
+        """
+        deadline = time.monotonic() + grace
         try:
             self.stats()
-            self.process.terminate()
-            self.process.wait(grace)
+            for process in reversed(self.processes):
+                process.terminate()
+            for process in self.processes:
+                process.wait(max(0.0, deadline - time.monotonic()))
             return True
         except subprocess.TimeoutExpired:
             return False
@@ -142,11 +153,14 @@ class Tree:
     def kill(self) -> None:
         """Sends KILL to all that is left, and to nothing that took over a pid."""
         self.stats()
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        for process in self.processes:
+            # A child that was waited for has given its pid back; its group lives on while a member does.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
         for pid, start in self._seen.items():
             stat = read_stat(pid)
             if stat is not None and stat.start == start:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        self.process.wait()
+        for process in self.processes:
+            process.wait()

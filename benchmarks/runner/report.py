@@ -1,17 +1,15 @@
-"""Turns rounds into Markdown and JSON, and leaves nothing out."""
+"""Turns rounds into Markdown, and leaves nothing out."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable
 from statistics import median
 
-from .cells import OURS, Cell
-from .measure import Round, as_json, describe_errors, from_json
-
-Figure = Callable[[Round], float]
+from . import overview
+from .cell import OURS, Cell
+from .measure import Round, describe_errors
+from .overview import one_line
+from .results import RATIOS, WINS, Duel, Figure, Results, fight, winners
 
 # Heading, how to get it, decimals.
 FIGURES: tuple[tuple[str, Figure, int], ...] = (
@@ -22,62 +20,12 @@ FIGURES: tuple[tuple[str, Figure, int], ...] = (
     ("p99.9 ms", lambda r: r.p999_us / 1e3, 2),
     ("PSS MB", lambda r: r.pss_kb / 1024, 1),
 )
-RATIOS: tuple[tuple[str, Figure], ...] = (
-    ("requests/s", lambda r: r.rps),
-    ("CPU/request", lambda r: r.cpu_us),
-    ("p50", lambda r: r.p50_us),
-    ("p99", lambda r: r.p99_us),
-    ("p99.9", lambda r: r.p999_us),
-    ("PSS", lambda r: r.pss_kb),
-)
+IDLE: tuple[str, Figure, int] = ("idle PSS MB", lambda r: r.idle_kb / 1024, 1)
 
 # More of a CPU than this taken by other work, or by the hypervisor, is called out.
 DISTURBED = 0.10
 # wrk this busy, while the server is not, means that wrk's core set the figure.
 SATURATED = 0.97
-
-
-@dataclass
-class Results:
-    """One run: what is in the JSON file."""
-
-    machine: dict[str, str]
-    settings: dict[str, str]
-    rounds: list[Round]
-    interrupted: bool = False
-
-    def of(self, cell: str, server: str) -> list[Round]:
-        return [r for r in self.rounds if r.cell == cell and r.server == server]
-
-
-@dataclass(frozen=True)
-class Duel:
-    """Ours against one peer in one cell."""
-
-    ratios: list[tuple[str, float | None]]  # heading and median over the rounds of ours/peer
-    won: int
-    comparable: int  # rounds in which the peer gave good answers only
-
-    @property
-    def rps_ratio(self) -> float | None:
-        return self.ratios[0][1]
-
-
-def duel(ours: list[Round], theirs: list[Round]) -> Duel:
-    """Pairs the rounds by number.
-
-    A round is won by more requests/s. One in which ours failed or had errors
-    is lost; one in which the peer did is not compared, so nobody wins by the
-    other's failure to start.
-    """
-    by_number = {r.number: r for r in ours}
-    pairs = [(by_number[r.number], r) for r in theirs if r.number in by_number and r.valid]
-    good = [(a, b) for a, b in pairs if a.valid]
-    ratios: list[tuple[str, float | None]] = []
-    for heading, figure in RATIOS:
-        values = [figure(a) / figure(b) for a, b in good if figure(b)]
-        ratios.append((heading, median(values) if values else None))
-    return Duel(ratios, sum(a.rps > b.rps for a, b in good), len(pairs))
 
 
 def spread(values: list[float], decimals: int) -> str:
@@ -88,13 +36,17 @@ def spread(values: list[float], decimals: int) -> str:
     return f"{low} / **{middle}** / {high}"
 
 
-def server_row(name: str, rounds: list[Round]) -> str:
+def figures_of(rounds: Iterable[Round]) -> tuple[tuple[str, Figure, int], ...]:
+    return (*FIGURES, IDLE) if any(r.idle_kb for r in rounds) else FIGURES
+
+
+def server_row(name: str, rounds: list[Round], figures: tuple[tuple[str, Figure, int], ...] = FIGURES) -> str:
     ran = [r for r in rounds if not r.failure]
     if not rounds:
-        return f"| {name} | not measured |" + " |" * len(FIGURES)
+        return f"| {name} | not measured |" + " |" * len(figures)
     if not ran:
-        return f"| {name} | **FAILED**: {one_line(rounds[0].failure)} |" + " |" * len(FIGURES)
-    cells = [spread([figure(r) for r in ran], decimals) for _, figure, decimals in FIGURES]
+        return f"| {name} | **FAILED**: {one_line(rounds[0].failure)} |" + " |" * len(figures)
+    cells = [spread([figure(r) for r in ran], decimals) for _, figure, decimals in figures]
     return f"| {name} | {' | '.join(cells)} | {errors_text(rounds)} |"
 
 
@@ -110,52 +62,58 @@ def errors_text(rounds: list[Round]) -> str:
     return "; ".join(parts) or "0"
 
 
-def one_line(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")[:300]
-
-
 def described(cell: Cell) -> str:
     connections = f"{cell.connections} connection{'s' if cell.connections != 1 else ''}"
-    return f"`{cell.app}` ({cell.interface}), {connections}, `{cell.script}`, `{cell.path}`."
+    workers = f", {cell.workers} workers" if cell.workers != 1 else ""
+    where = "" if cell.directory == "benchmarks/apps" else f" in `{cell.directory}`"
+    newer = "" if cell.environment == "peers" else f" Python of the environment `{cell.environment}`."
+    text = f"`{cell.app}`{where} ({cell.interface}), {connections}{workers}, `{cell.script}`, `{cell.path}`.{newer}"
+    return f"{cell.what} {text}" if cell.what else text
 
 
 def cell_section(cell: Cell, results: Results) -> list[str]:
+    figures = figures_of(r for r in results.rounds if r.cell == cell.name)
     lines = [
         f"### {cell.name}",
         "",
         described(cell),
         "",
-        "| server | " + " | ".join(heading for heading, _, _ in FIGURES) + " | errors |",
-        "|---|" + "---|" * (len(FIGURES) + 1),
+        "| server | " + " | ".join(heading for heading, _, _ in figures) + " | errors |",
+        "|---|" + "---|" * (len(figures) + 1),
     ]
     shown = [name for name in cell.servers if results.of(cell.name, name)]
-    lines += [server_row(name, results.of(cell.name, name)) for name in shown]
-    ours = results.of(cell.name, OURS)
+    lines += [server_row(name, results.of(cell.name, name), figures) for name in shown]
     peers = [name for name in shown if name != OURS]
-    if ours and peers:
+    if results.of(cell.name, OURS) and peers:
+        headings = [heading for heading, _ in RATIOS if heading != "idle PSS" or len(figures) > len(FIGURES)]
         lines += [
             "",
-            "| ours/peer | " + " | ".join(heading for heading, _ in RATIOS) + " | rounds won |",
-            "|---|" + "---|" * (len(RATIOS) + 1),
+            f"| ours/peer | {' | '.join(headings)} | rounds won ({WINS[cell.wins][0]}) |",
+            "|---|" + "---|" * (len(headings) + 1),
         ]
         for name in peers:
-            fight = duel(ours, results.of(cell.name, name))
-            texts = ["-" if value is None else f"{value:.2f}" for _, value in fight.ratios]
-            lines.append(f"| {name} | {' | '.join(texts)} | {won_text(fight, len(results.of(cell.name, name)))} |")
+            duel = fight(cell, results, name)
+            values = [duel.ratio(heading) for heading in headings]
+            texts = ["-" if value is None else f"{value:.2f}" for value in values]
+            lines.append(f"| {name} | {' | '.join(texts)} | {won_text(duel, len(results.of(cell.name, name)))} |")
     lines += ["", *notes(cell, results)]
     return lines
 
 
-def won_text(fight: Duel, rounds: int) -> str:
-    if not fight.comparable:
+def won_text(duel: Duel, rounds: int) -> str:
+    if not duel.comparable:
         return "not comparable"
-    left = rounds - fight.comparable
-    return f"{fight.won} of {fight.comparable}" + (f" ({left} not comparable)" if left else "")
+    left = rounds - duel.comparable
+    return f"{duel.won} of {duel.comparable}" + (f" ({left} not comparable)" if left else "")
 
 
 def notes(cell: Cell, results: Results) -> list[str]:
     rounds = [r for r in results.rounds if r.cell == cell.name]
     lines = []
+    first = winners(cell, results)
+    if first:
+        each = ", ".join(f"{number} {server}" for number, server in first.items())
+        lines.append(f"First in each round ({WINS[cell.wins][0]}): {each}.")
     disturbed = [r.others for r in rounds if not r.failure and r.others > DISTURBED]
     if disturbed:
         lines.append(
@@ -180,8 +138,19 @@ def notes(cell: Cell, results: Results) -> list[str]:
     return [f"- {line}" for line in lines] + [""]
 
 
-def markdown(results: Results, cells: list[Cell]) -> str:
-    """The whole report, less the goals."""
+def commands_section(results: Results) -> list[str]:
+    """Each distinct command line once, with the cells that it served; ports differ in every round."""
+    lines = ["## Command lines", "", "Each behind `taskset -c CORE`, in the folder of the application.", ""]
+    shown = set()
+    for r in results.rounds:
+        if r.command and (r.cell, r.server) not in shown:
+            shown.add((r.cell, r.server))
+            lines.append(f"- {r.cell}, {r.server}: `{' '.join(r.command)}`")
+    return lines
+
+
+def markdown(results: Results, cells: list[Cell], plots: Iterable[tuple[str, str]] = ()) -> str:
+    """The whole report, less the goals. `plots`: title and path of each image, relative to the report."""
     lines = ["# Benchmark results", ""]
     if results.interrupted:
         lines += ["**The run was interrupted; what follows is what was measured before.**", ""]
@@ -195,35 +164,14 @@ def markdown(results: Results, cells: list[Cell]) -> str:
     ]
     lines += [f"| {name} | {one_line(value)} |" for name, value in {**results.machine, **results.settings}.items()]
     lines.append("")
+    lines += overview.cells_section(results, cells)
+    lines += overview.losses_section(results, cells)
+    lines += overview.failures_section(results)
+    images = [f"![{title}]({path})" for title, path in plots]
+    if images:
+        lines += ["## Plots", "", *(line for image in images for line in (image, ""))]
+    lines += ["## Cell by cell", ""]
     for cell in cells:
         lines += cell_section(cell, results)
-    lines += ["## Command lines", "", "Each behind `taskset -c CORE`, in `benchmarks/apps`.", ""]
-    shown: dict[str, str] = {}
-    for r in results.rounds:
-        if r.command:
-            shown.setdefault(f"{r.cell}, {r.server}", " ".join(r.command[3:]))
-    lines += [f"- {name}: `{command}`" for name, command in shown.items()]
+    lines += commands_section(results)
     return "\n".join(lines) + "\n"
-
-
-def save(results: Results, path: Path) -> None:
-    """Writes all raw rounds. Replaces the file in one step, so that Ctrl-C leaves a whole one."""
-    data = {
-        "machine": results.machine,
-        "settings": results.settings,
-        "interrupted": results.interrupted,
-        "rounds": [as_json(r) for r in results.rounds],
-    }
-    new = path.with_suffix(".json.new")
-    new.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    new.replace(path)
-
-
-def load(path: Path) -> Results:
-    """Reads what `save` wrote. Raises OSError, or ValueError when it is something else."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        rounds = [from_json(entry) for entry in data["rounds"]]
-        return Results(data["machine"], data["settings"], rounds, data["interrupted"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"cannot read results from {path.name}: {error}") from error

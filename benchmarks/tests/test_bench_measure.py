@@ -3,18 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runner.measure import (
-    MeasureError,
-    Round,
-    as_json,
-    describe_errors,
-    from_json,
-    parse_busy,
-    parse_wrk,
-    portable,
-)
+from runner.cell import Cell
+from runner.measure import Load, Round, as_json, describe_errors, from_json, parse_busy, portable
+from runner.place import Place
 from runner.processes import TICK
-from runner.servers import Place
+from runner.wrk import MeasureError
+from runner.wrk import parse as parse_wrk
 
 OUTPUT = """\
 Running 2s test @ http://127.0.0.1:39671/
@@ -88,8 +82,27 @@ def test_a_round_survives_json() -> None:
     assert from_json(as_json(before)) == before
 
 
+def test_the_classes_of_mixed_load_are_read() -> None:
+    short = 'CLASS {"name":"short","requests":9,"p50_us":1,"p90_us":2,"p99_us":3,"p999_us":4,"max_us":5}\n'
+    wrk = parse_wrk(short + short.replace("short", "slow") + OUTPUT)
+    assert list(wrk.classes) == ["short", "slow"]
+    assert wrk.classes["short"]["p99_us"] == 3
+    with pytest.raises(MeasureError, match="cannot read wrk's figures"):
+        parse_wrk("CLASS 5\n" + OUTPUT)
+
+
+def test_a_cell_may_ask_for_a_longer_load() -> None:
+    cell = Cell("c", "a:app", "wsgi", 1, (), least_seconds=4.0)
+    assert (Load(0.5).of(cell), Load(5.0).of(cell)) == (4.0, 5.0)
+
+
 def test_commands_are_shown_without_this_machines_directories() -> None:
-    place = Place(Path("/v"), Path("/r/bin/gw"), Path("/a"), Path("/w"), Path("/t/x"), "1", "0")
-    command = ["taskset", "-c", "1", "/r/bin/gw", "--log", "/t/x/access.log"]
-    assert portable(command, place) == ["taskset", "-c", "1", "bin/gw", "--log", "TMP/access.log"]
-    assert portable(["/v/bin/granian"], place) == ["granian"]
+    place = Place(Path("/v"), Path("/r/bin/gw"), Path("/r"), Path("/w"), Path("/t/x"), "1", "0")
+    cell = Cell("c", "a:app", "wsgi", 1, ())
+    ours = ["taskset", "-c", "1", "/r/bin/gw", "--log", "/t/x/access.log"]
+    assert portable([ours], place, cell) == ["bin/gw", "--log", "TMP/access.log"]
+    assert portable([["/v/peers/bin/granian", "--venv", "/v/peers", "--dir", "/r"]], place, cell) == [
+        *("granian", "--venv", "VENV", "--dir", "."),
+    ]
+    stack = [["taskset", "-c", "1", "gunicorn"], ["taskset", "-c", "1", "nginx"]]
+    assert portable(stack, place, cell) == ["gunicorn", "&", "nginx"]

@@ -101,6 +101,17 @@ def test_stop_is_clean_when_the_root_goes() -> None:
         assert tree.stop() is True
 
 
+def test_all_programs_of_a_stack_are_asked_to_go() -> None:
+    waiting = "import signal; print('up', flush=True); signal.pause()"
+    with started(waiting) as (front, _), started(waiting) as (back, _):
+        both = Tree(*back.processes, *front.processes)
+        assert both.ended() is None
+        assert len(both.stats()) == 2
+        # True: nobody had to be killed.
+        assert both.stop() is True
+        assert both.ended() is back.processes[0]
+
+
 def test_cpu_of_ended_children_stays_counted() -> None:
     # The child is reaped before "up".
     code = f"""

@@ -3,10 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runner import goals, report
-from runner.cells import OURS, Cell
+from runner import goals, overview, report
+from runner.cell import OURS, Cell
 from runner.measure import Round
-from runner.report import Results, duel, server_row, spread
+from runner.report import server_row, spread
+from runner.results import Results, duel, load, save
 
 CELL = Cell("hello-wsgi", "app:app", "wsgi", 64, ("peer", "broken"))
 GOAL = goals.Goal(cpu_us=10.0)
@@ -26,7 +27,7 @@ def good(server: str, number: int, rps: float, cpu_us: float = 9.0) -> Round:
         pss_kb=20480,
         requests=1000,
         errors={"read": 0, "status": 0},
-        command=["taskset", "-c", "1", server, "app:app"],
+        command=[server, "app:app"],
     )
 
 
@@ -44,7 +45,7 @@ def test_a_duel_pairs_rounds_by_number() -> None:
     ours = [good(OURS, 1, 300), good(OURS, 2, 100), good(OURS, 3, 200)]
     theirs = [good("peer", 3, 100), good("peer", 2, 200), good("peer", 1, 100)]
     fight = duel(ours, theirs)
-    assert fight.rps_ratio == 2.0  # the median of 3, 0.5 and 2
+    assert fight.lead == 2.0  # the median of 3, 0.5 and 2
     assert (fight.won, fight.comparable) == (2, 3)
 
 
@@ -128,12 +129,12 @@ def test_an_interrupted_run_says_so() -> None:
 
 def test_results_survive_the_file(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
-    report.save(results(), path)
-    assert report.load(path) == results()
+    save(results(), path)
+    assert load(path) == results()
     assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
     path.write_text("[]")
     with pytest.raises(ValueError, match=r"cannot read results from r\.json"):
-        report.load(path)
+        load(path)
 
 
 def test_goals_are_judged_and_none_is_hidden() -> None:
@@ -169,3 +170,75 @@ def test_further_goals() -> None:
     assert [v.outcome for v in goals.further("c", "uvicorn", goal, ratios)] == [goals.NOT_MET]
     assert goals.further("c", "granian-wsgi", goals.Goal(), ratios) == []
     assert goals.further("c", "uvicorn", goal, {"p99": None, "PSS": None})[0].outcome == goals.NOT_MET
+
+
+SLOW = Cell("mixed", "app:app", "wsgi", 40, ("peer",), wins="p99")
+
+
+def test_less_latency_wins_where_the_cell_is_about_it() -> None:
+    ours, theirs = good(OURS, 1, 100), good("peer", 1, 300)
+    ours.p99_us, theirs.p99_us = 1000, 4000
+    fight = duel([ours], [theirs], SLOW.wins)
+    assert (fight.lead, fight.won) == (4.0, 1)
+    assert (duel([ours], [theirs]).lead, duel([ours], [theirs]).won) == (pytest.approx(1 / 3), 0)
+
+
+def rounds_won(won: int, of: int) -> Results:
+    rounds = []
+    for number in range(1, of + 1):
+        rounds += [good(OURS, number, 200 if number <= won else 99), good("peer", number, 100)]
+    return Results({}, {}, rounds)
+
+
+@pytest.mark.parametrize(("won", "lost"), [(7, False), (5, False), (4, True), (0, True)])
+def test_fewer_than_five_of_seven_rounds_is_a_loss(won: int, lost: bool) -> None:
+    assert bool(overview.losses(rounds_won(won, 7), [CELL])) is lost
+
+
+def test_a_loss_has_its_figure_and_its_reason() -> None:
+    (loss,) = overview.losses(rounds_won(2, 7), [CELL])
+    assert (loss.peer, loss.won, loss.comparable) == ("peer", 2, 7)
+    text = "\n".join(overview.losses_section(rounds_won(2, 7), [CELL]))
+    assert "| hello-wsgi | peer | requests/s | 0.99 | 2 of 7 | not known yet |" in text
+    assert "In no cell of this run." in "\n".join(overview.losses_section(rounds_won(7, 7), [CELL]))
+    failed = Results({}, {}, [bad(OURS, 1), good("peer", 1, 1)])
+    assert overview.losses(failed, [CELL])[0].reason.startswith("ours failed")
+
+
+def test_a_won_cell_with_another_figure_worse_says_so() -> None:
+    run = rounds_won(7, 7)
+    for r in run.rounds:
+        r.pss_kb = 30000 if r.server == OURS else 20000
+    assert "| hello-wsgi | peer | PSS 1.50 |" in "\n".join(overview.losses_section(run, [CELL]))
+
+
+def test_what_did_not_run_is_listed_once_per_reason() -> None:
+    run = Results({}, {}, [bad("broken", 1), bad("broken", 2), good(OURS, 1, 1)])
+    text = "\n".join(overview.failures_section(run))
+    assert text.count("cannot start broken") == 1
+    assert "hello-wsgi (2)" in text
+    assert "Everything that was asked for ran." in "\n".join(overview.failures_section(rounds_won(1, 1)))
+
+
+def test_the_first_of_each_round_is_named() -> None:
+    text = report.markdown(rounds_won(1, 2), [CELL])
+    assert "First in each round (requests/s): 1 pyspeed, 2 peer." in text
+    assert "| hello-wsgi | 150 | 9.0 | 0.20 | peer | **1.50** | 1 of 2 | 1 of 2 |" in text
+
+
+def test_images_are_linked() -> None:
+    assert "![Hello](r/hello.png)" in report.markdown(results(), [CELL], [("Hello", "r/hello.png")])
+
+
+def test_goals_of_five_times() -> None:
+    cell = Cell("flask-run", "app:app", "wsgi", 64, ("flask-run",))
+    for rps, outcome in ((499.0, goals.NOT_MET), (501.0, goals.MET)):
+        rounds = [good(OURS, 1, rps), good("flask-run", 1, 100)]
+        for r in rounds:
+            r.cell = "flask-run"
+        assert goals.judge(cell, Results({}, {}, rounds))[0].outcome == outcome
+
+
+def test_a_goal_may_ask_more_of_some_peers() -> None:
+    goal = goals.Goal(over=(("granian*", 1.25),))
+    assert (goal.against("granian-asgi"), goal.against("fastpysgi")) == (1.25, 1.0)

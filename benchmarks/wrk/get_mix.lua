@@ -4,7 +4,7 @@ dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "report.lua")
 
 local weights = {
     { 8, "/" },
-    { 5, "/json" },
+    { 5, "/message" },
     { 4, "/items/42?verbose=1&sort=price" },
     { 2, "/search?q=caf%C3%A9+au+lait&page=3" },
     { 1, "/missing-but-handled" },

@@ -1,6 +1,10 @@
--- What every script here has in common: setup() numbers nothing and costs
--- nothing per request; done() runs once, after the load, and prints one line of
--- JSON that benchmarks/runner/measure.py reads. Times are in microseconds.
+-- What every script here has in common, and what costs nothing per request:
+-- setup() tells benchmarks/runner/wrk.py that wrk is about to begin; done() runs once, after the load, and prints one line of
+-- JSON that benchmarks/runner/wrk.py reads. Times are in microseconds.
+
+function setup(thread)
+    io.stderr:write("READY\n")
+end
 
 function done(summary, latency, requests)
     local function us(percentile)
