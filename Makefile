@@ -1,6 +1,6 @@
 # make run        build, and serve the example shop on http://127.0.0.1:8000
 # make test       everything a change must pass; installs what it needs
-# make conformance what takes longer: race detector, linters, fuzzing, other Pythons
+# make conformance what takes longer: race detector, linters, fuzzing, other Pythons, other FastCGI programs
 # make help       the other targets
 #
 # PYTHON=... (3.9 or later) runs the example and the tests with another Python than python3.
@@ -15,11 +15,11 @@ BINARY  := bin/pyspeed-gw
 # Interpreters the shim is tested with in `make conformance`: names on PATH, or paths.
 PYTHONS ?= $(shell .ci/pythons)
 
-.PHONY: help run build test conformance race fuzz lint fmt bench pytest gotest e2e shim requirements pythons
+.PHONY: help run build test conformance race fuzz lint fmt bench bench-full pytest gotest e2e shim requirements pythons peers asgion
 
 help:
 	@sed -n 's/^# //p' Makefile | head -5
-	@echo "build race fuzz lint fmt bench gotest shim e2e requirements pythons"
+	@echo "build race fuzz lint fmt bench bench-full gotest shim e2e requirements pythons peers asgion"
 
 build: $(BINARY)
 
@@ -65,7 +65,7 @@ shim: $(VENV)/.installed
 e2e: build $(VENV)/.installed
 	$(PY) -m pytest -q tests
 
-conformance: race lint fuzz pythons
+conformance: race lint fuzz pythons peers asgion
 
 race: $(VENV)/.installed
 	PYSPEED_TEST_PYTHON=$(abspath $(PY)) CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 12m ./...
@@ -77,7 +77,7 @@ fuzz: $(VENV)/.installed
 	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \
 	    GO="$(GO)" .ci/fuzz $$t $$(dirname $$f) $(FUZZTIME); \
 	  done; done
-	PYSPEED_FUZZ_SECONDS=$(FUZZTIME:s=) $(PY) -m pytest -q pyshim/tests/test_fuzz_records.py
+	PYSPEED_FUZZ_SECONDS=$(FUZZTIME:s=) $(PY) -m pytest -q pyshim/tests/test_fuzz_records.py pyshim/tests/test_fuzz_fastcgi.py
 
 lint: $(VENV)/.linters
 	cd tools && $(GO) build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -86,12 +86,25 @@ lint: $(VENV)/.linters
 	GOOS=darwin GOARCH=arm64 $(GO) vet ./...
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy --strict pyshim/pyspeed tests/harness benchmarks/compare.py benchmarks/runner
+	$(VENV)/bin/mypy --strict pyshim/pyspeed tests/harness benchmarks/compare.py benchmarks/runner benchmarks/components
 
 fmt: $(VENV)/.linters
 	cd tools && $(GO) build -o ../bin/ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	bin/golangci-lint fmt
 	$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
+
+# Web servers in front of our responder, and others' responders behind our gateway.
+peers: build $(VENV)/.peers
+	.ci/peers
+	$(PY) -m pytest -q tests/peers
+
+$(VENV)/.peers: tests/peers/requirements.txt $(VENV)/.installed
+	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt
+	@touch $@
+
+# asgion judges the ASGI side: every ASGI shop under the whole of the shop's suite. Python 3.12 or later.
+asgion: build
+	.ci/asgion $(PYTHONS)
 
 pythons:
 	@set -e; for p in $(PYTHONS); do echo "shim on $$($$p --version)"; .ci/shim-on $$p; done
@@ -99,3 +112,9 @@ pythons:
 bench: build
 	$(PYTHON) benchmarks/compare.py --setup
 	$(PYTHON) benchmarks/compare.py --short
+
+# All cells. It goes on where an earlier one was interrupted. BENCH takes further options, for
+# example BENCH="--budget 35 --cells 'flask-*,django-*'".
+bench-full: build
+	$(PYTHON) benchmarks/compare.py --setup
+	$(PYTHON) benchmarks/compare.py --go-on --thresholds $(BENCH)

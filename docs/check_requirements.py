@@ -32,7 +32,7 @@ def wrong_with(proof: str) -> str:
     if match := re.fullmatch(r"cell:([\w-]+)", proof):
         cells = (ROOT / "benchmarks/runner/cells.py").read_text()
         return "" if f'"{match.group(1)}"' in cells else f"there is no benchmark cell {match.group(1)}"
-    if match := re.fullmatch(r"make (\w+)", proof):
+    if match := re.fullmatch(r"make ([\w-]+)", proof):
         makefile = (ROOT / "Makefile").read_text()
         return "" if re.search(rf"^{match.group(1)}:", makefile, re.M) else f"the Makefile has no {match.group(1)}"
     return f"`{proof}` is not of a known form"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from bad_input import ACCEPTED, BODY_LIMIT, REFUSED, SMUGGLED, Accept, Refuse
-from conftest import EDGES, SHOPS, Shop, shop_spec, stop_all
+from conftest import EDGES, ONE_OF_EACH, Shop, shop_spec, stop_all
 from harness.client import Connection, chunked, request
 from harness.server import Server
 from harness.wire import FramingError
@@ -39,7 +39,7 @@ def _strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str,
     stop_all(one.server for one in running.values())
 
 
-@pytest.fixture(params=[pytest.param((shop, edge), id=f"{shop}-{edge}") for shop in SHOPS for edge in EDGES])
+@pytest.fixture(params=[pytest.param((shop, edge), id=f"{shop}-{edge}") for shop in ONE_OF_EACH for edge in EDGES])
 def strict(request: pytest.FixtureRequest, _strict: Callable[[str, str], Shop]) -> Shop:
     one = _strict(*request.param)
     request.node.servers = [one.server]

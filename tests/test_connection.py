@@ -192,7 +192,7 @@ def test_every_kind_of_bind(shop: Shop) -> None:
     assert fetch(ipv6, "GET", "/info").json()["remote_addr"] == "::1"
     answer = fetch(unix, "GET", "/info")
     assert answer.status == 200
-    assert answer.json()["remote_addr"] in (None, "")
+    assert answer.json()["remote_addr"] in (None, "", "0.0.0.0")  # the last is Tornado's word for it
     assert answer.json()["host"] == "localhost"
     body = b"y" * 300_000
     assert fetch(unix, "POST", "/echo", body=body).body == body

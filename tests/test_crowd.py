@@ -6,7 +6,7 @@ An answer that reaches the wrong client is the worst that this program could do.
 from __future__ import annotations
 
 import pytest
-from conftest import Shop
+from conftest import EVERY_SHOP_ONCE, ONE_SHOP_OF_EACH, Shop
 from harness import crowd
 from harness.client import Connection, request
 
@@ -22,12 +22,14 @@ def assert_all_ran_once(shop: Shop, nonce: str, outcomes: list[crowd.Outcome]) -
     assert not twice
 
 
+@pytest.mark.parametrize("shop", EVERY_SHOP_ONCE, indirect=True)
 def test_200_clients(shop: Shop, nonce: str) -> None:
     outcomes = crowd.crowd(shop.address, nonce, CLIENTS, REQUESTS)
     assert len(outcomes) == CLIENTS * REQUESTS
     assert_all_ran_once(shop, nonce, outcomes)
 
 
+@pytest.mark.parametrize("shop", ONE_SHOP_OF_EACH, indirect=True)
 @pytest.mark.parametrize(
     "nuisance",
     [
@@ -45,6 +47,7 @@ def test_200_clients_beside(shop: Shop, nonce: str, nuisance: crowd.Nuisance) ->
     assert_all_ran_once(shop, nonce, outcomes)
 
 
+@pytest.mark.parametrize("shop", ONE_SHOP_OF_EACH, indirect=True)
 @pytest.mark.limit(120)
 def test_200_clients_beside_all_of_them(shop: Shop, nonce: str) -> None:
     kinds = [crowd.reads_slowly, crowd.stops_reading] * 4
@@ -54,6 +57,7 @@ def test_200_clients_beside_all_of_them(shop: Shop, nonce: str) -> None:
     assert_all_ran_once(shop, nonce, outcomes)
 
 
+@pytest.mark.parametrize("shop", ONE_SHOP_OF_EACH, indirect=True)
 def test_pipelined_nonces(shop: Shop, nonce: str) -> None:
     """1,000 in one write: answered in order, each run once."""
     names = [f"{nonce}-{number}" for number in range(1000)]
@@ -65,6 +69,7 @@ def test_pipelined_nonces(shop: Shop, nonce: str) -> None:
     assert shop.runs(nonce) == dict.fromkeys(names, 1)
 
 
+@pytest.mark.parametrize("shop", ONE_SHOP_OF_EACH, indirect=True)
 def test_client_that_leaves_does_not_make_it_run_twice(shop: Shop, nonce: str) -> None:
     """Each of 50 clients sends a whole request and leaves at once: it runs once or not at all."""
     for number in range(50):
