@@ -18,7 +18,8 @@ import (
 )
 
 // The patterns name files, not folders, so that neither tests nor
-// caches get into the binary, while __init__.py does.
+// caches get into the binary, while __init__.py does. pyspeed/fastcgi runs without a gateway
+// only, from an installed package.
 //
 //go:embed __main__.py pyspeed/*.py
 var source embed.FS
