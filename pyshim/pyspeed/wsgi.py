@@ -10,6 +10,7 @@ import marshal
 import sys
 from contextvars import copy_context
 from io import BytesIO, TextIOWrapper
+from time import perf_counter
 
 from . import records
 from .connection import ClientDisconnected, Connection
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 _VERSION = records.VERSION
 _LAST = records.LAST
 _MAX_CONTENT = records.MAX_CONTENT
+
+# Seconds that a chunk may wait for the next, when the one before it has just been sent. An application that blocks
+# meanwhile has it sent by the watcher, as PEP 3333's "Buffering and Streaming" asks: by a thread of its own.
+_CORK = 0.001
 
 # Progress of an answer.
 _UNSENT, _STREAMING, _COMPLETE = 0, 1, 2
@@ -107,7 +112,7 @@ class Answer:
     Slots and no ``__init__``, as making one per request is to cost little: :func:`handler` sets the first five.
     """
 
-    __slots__ = ("item", "environ", "headers", "progress", "stream", "status", "_remaining")
+    __slots__ = ("item", "environ", "headers", "progress", "stream", "status", "_remaining", "_hurry_at")
 
     connection: Connection  # the class's
     item: Item
@@ -166,6 +171,7 @@ class Answer:
                 self._complete(parts)
                 return
             self._remaining = _content_length(self.headers or ())
+            self._hurry_at = 0.0
         size = len(data)
         excess = 0
         if self._remaining >= 0:
@@ -187,7 +193,11 @@ class Answer:
             prefix = b""
         if self._remaining:
             self._put(parts, prefix, piece, 0)
-            self.connection.push(parts)
+            now = perf_counter()
+            soon = now < self._hurry_at
+            if not soon:
+                self._hurry_at = now + _CORK
+            self.connection.push(parts, more_soon=soon)
             return
         # All that Content-Length announced is there, so the client has its answer: what the application
         # still does is no longer its concern.

@@ -12,7 +12,8 @@ from typing import Iterator, List
 import pytest
 from gateway import Worker, environ
 
-from pyspeed import records
+from pyspeed import records, wsgi
+from pyspeed.connection import Connection
 
 HERE = Path(__file__).resolve().parent
 
@@ -183,13 +184,66 @@ def test_credit_and_aborts_for_ids_that_are_not_open_are_ignored() -> None:
         assert worker.get("/", query="a").body == b"aaa"
 
 
-def test_a_stream_goes_out_while_the_application_waits() -> None:
-    with Worker("wsgi_apps:blocking", HERE) as worker:
+@pytest.mark.parametrize("threads", [0, 8])
+def test_a_stream_goes_out_while_the_application_waits(threads: int) -> None:
+    with Worker("wsgi_apps:blocking", HERE, threads=threads) as worker:
         request = worker.request(environ("/stream", query="s"))
-        worker.wait(lambda: worker.peek(request).body == b"first ", "the first chunk")
+        worker.wait(lambda: worker.peek(request).body == b"first and more ", "what came before the wait")
         worker.get("/open", query="s")
-        assert worker.answer(request).body == b"first second"
+        assert worker.answer(request).body == b"first and more second"
         worker.wait_log("generator closed s")
+
+
+def test_a_stream_goes_out_while_the_only_thread_waits() -> None:
+    with Worker("wsgi_apps:blocking", HERE, threads=1) as worker:
+        request = worker.request(environ("/stream", query="s"))
+        worker.wait(lambda: worker.peek(request).body == b"first and more ", "what came before the wait")
+        worker.kill()
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class _Socket:
+    """Takes all, and remembers what came with each call."""
+
+    def __init__(self) -> None:
+        self.sent: List[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        self.sent.append(bytes(data))
+
+    def fileno(self) -> int:
+        return 3
+
+
+def test_chunks_in_quick_succession_travel_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first leaves at once; those within a millisecond of it together, with what comes next."""
+    clock, sock = _Clock(), _Socket()
+    monkeypatch.setattr(wsgi, "perf_counter", clock)
+    connection = Connection(sock)  # type: ignore[arg-type]
+    connection.corked = lambda: True
+    answer = type("Answer", (wsgi.Answer,), {"connection": connection})()
+    answer.item, answer.environ, answer.progress, answer.stream = (1, 0x60, b"", None), {}, 0, None
+    answer.status, answer.headers = "200 OK", []
+    answer.send(b"one")
+    assert len(sock.sent) == 1
+    answer.send(b"two")
+    clock.now += 0.0005
+    answer.send(b"three")
+    assert len(sock.sent) == 1
+    clock.now += 0.002
+    answer.send(b"four")
+    assert len(sock.sent) == 2
+    assert [part in sock.sent[1] for part in (b"two", b"three", b"four")] == [True, True, True]
+    connection.corked = lambda: False
+    answer.send(b"five")
+    assert len(sock.sent) == 3
 
 
 def test_many_streams_with_tiny_credit_stay_apart() -> None:

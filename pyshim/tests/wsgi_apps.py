@@ -369,6 +369,8 @@ def blocking(environ: Environ, start_response: Start) -> Iterable[bytes]:
 def slow_chunks(name: str) -> Iterator[bytes]:
     try:
         yield b"first "
+        yield b"and more "  # at once, so that it may wait for company
+        sys.stdout.write("streaming %s\n" % name)
         gates[name].wait()
         yield b"second"
     finally:
