@@ -24,7 +24,7 @@ def info(request: HttpRequest, rest: str | None) -> HttpResponse:
             "path": request.path,
             "query": request.META["QUERY_STRING"],
             "headers": [[name.lower(), value] for name, value in request.headers.items()],
-            "remote_addr": request.META["REMOTE_ADDR"],
+            "remote_addr": request.META.get("REMOTE_ADDR"),
             "scheme": request.scheme,
             "host": request.get_host(),
         }
