@@ -3,8 +3,10 @@ package dispatch
 import (
 	"bytes"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"pyspeed/fcgi"
 	"pyspeed/gateway/exchange"
@@ -279,5 +281,54 @@ func bodiesWaitForTheWorker(t *testing.T, s Settings) {
 	for i := range n {
 		answers[i].want(200, "")
 		bodies[i].Close()
+	}
+}
+
+// TestNoRoomIsMissed: bodies are put back before the call of Room that they wait for can come, since after it
+// there may be no other.
+func TestNoRoomIsMissed(t *testing.T) {
+	r := newRig(t, Settings{})
+	w := newWorker(r.Dispatcher, Worker{})
+	_ = w.mux.Begin() // Full has to wait
+	full := make(chan bool)
+	go func() { full <- w.stillFull([]*call{{}}) }()
+	for start := time.Now(); r.Dispatcher.mu.TryLock(); runtime.Gosched() {
+		r.Dispatcher.mu.Unlock()
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("Room could look for what waits between the question whether there is room and its consequence")
+		}
+	}
+	w.mux.End(make([]byte, 1<<20))
+	if !<-full || len(w.waiting) != 1 {
+		t.Errorf("%d calls wait", len(w.waiting))
+	}
+}
+
+// TestWorkerSpeaksFirst: what a worker sends before it was asked for anything ends its connection, and
+// holds nobody up.
+func TestWorkerSpeaksFirst(t *testing.T) { eachLoop(t, workerSpeaksFirst) }
+
+func workerSpeaksFirst(t *testing.T, s Settings) {
+	for range 100 {
+		r := newRig(t, s)
+		ours, theirs := socketpair(t)
+		if _, err := theirs.Write([]byte("garbage, and more than a record's header")); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() {
+			done <- r.Serve(Worker{ID: "1", Conn: ours, Marks: make([]byte, 1<<16)}, time.Minute)
+		}()
+		select {
+		case err := <-done:
+			if err == nil {
+				t.Error("a worker that sends garbage was served in order")
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("a worker that sends garbage is still served")
+		}
+		r.Lost("1")
+		_ = theirs.Close()
+		_ = ours.Close()
 	}
 }

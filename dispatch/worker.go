@@ -395,13 +395,24 @@ func (w *worker) Room() {
 		}
 		w.d.mu.Unlock()
 		c.pump()
-		if rest := calls[i+1:]; len(rest) > 0 && w.mux.Full() {
-			w.d.mu.Lock()
-			w.waiting = append(rest, w.waiting...)
-			w.d.mu.Unlock()
+		if w.stillFull(calls[i+1:]) {
 			return
 		}
 	}
+}
+
+// stillFull makes calls, which were waiting, wait on if there is no room again.
+func (w *worker) stillFull(calls []*call) bool {
+	if len(calls) == 0 {
+		return false
+	}
+	w.d.mu.Lock() // before Full, since the Room that follows may come at once and must find them
+	defer w.d.mu.Unlock()
+	if !w.mux.Full() {
+		return false
+	}
+	w.waiting = append(calls, w.waiting...)
+	return true
 }
 
 // resume gives requests to a worker that hung and has answered.

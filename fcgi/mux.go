@@ -91,17 +91,23 @@ func (m *Mux) Open(loop Loop, nc net.Conn, timeout time.Duration) error {
 	return err
 }
 
+// attach does not hold mu while the loop may call already, which it does for a worker that speaks before
+// it was asked.
 func (m *Mux) attach(loop Loop, nc net.Conn) error {
-	m.mu.Lock() // which the loop's first calls wait for
-	defer m.mu.Unlock()
 	link, err := loop.Attach(nc, m)
 	if err != nil {
 		return err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.link = link
 	if m.expired {
 		link.Expire(0)
 	}
+	if m.ended {
+		link.Close()
+	}
+	m.release()
 	return nil
 }
 
@@ -198,7 +204,7 @@ func (m *Mux) Closed(err error) {
 
 // release frees the link when it is of no more use. With mu held.
 func (m *Mux) release() {
-	if m.eof && !m.writing && !m.released {
+	if m.eof && !m.writing && !m.released && m.link != nil {
 		m.released = true
 		m.out, m.spare, m.rest = nil, nil, nil
 		m.link.Release()
@@ -333,7 +339,7 @@ func (m *Mux) Writable() {
 func (m *Mux) Close() {
 	m.mu.Lock()
 	m.ended = true
-	if !m.released {
+	if !m.released && m.link != nil {
 		m.link.Close()
 	}
 	m.mu.Unlock()

@@ -222,6 +222,9 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 		}
 		select {
 		case <-g.pool.serving: // ready is true from here on
+		case err := <-g.supervisor.Detached(): // it was the only worker
+			g.stopWorkers(hurry)
+			return err
 		case <-stop.Done():
 		}
 	}

@@ -114,9 +114,9 @@ func (e event) ids(key string) ([]uint16, error) {
 // ReadyInfo is what a worker says of itself when it is ready.
 type ReadyInfo struct {
 	Interface string // wsgi, asgi or tornado
-	Threads   int    // most requests that run at once; 0: unbounded (ASGI, Tornado)
+	Threads   int    // most requests that run at once; 0: unbounded (ASGI, Tornado, gevent)
 	Python    string // version
-	Loop      string // asyncio, uvloop; "" for WSGI
+	Loop      string // asyncio, uvloop; gevent or "" for WSGI
 	Lifespan  string // on, off; "" for WSGI
 }
 

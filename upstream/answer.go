@@ -57,7 +57,8 @@ func (r *request) read(c *conn) (Failure, error) {
 	start, end := 0, 0
 	for !r.answer.ended {
 		if !r.awaitWindow(window) {
-			return 0, errInterrupted
+			err := r.whyInterrupted()
+			return kindOf(err), err
 		}
 		end = copy(buffer[:], buffer[start:end])
 		n, err := r.readSome(c, buffer[end:])

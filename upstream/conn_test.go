@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -115,6 +116,42 @@ func TestNeverTwice(t *testing.T) {
 	}
 }
 
+// lostConn is one that its responder closed right after the look at it: it takes no byte.
+type lostConn struct{ *net.UnixConn }
+
+func (lostConn) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+// TestSentAgainOnce: a request of which a kept connection took no byte goes over another, as it is.
+func TestSentAgainOnce(t *testing.T) {
+	f := func(body string) {
+		t.Helper()
+		p := listen(t, func(c *peerConn) {
+			for { // what is behind the request would be the begin of the next
+				a, ok := c.request()
+				if !ok || !c.send(whole(fmt.Sprintf("%s %q", a.params["REQUEST_METHOD"], a.body))) {
+					return
+				}
+			}
+		})
+		r := start(t, Settings{Addresses: []Address{p.address}, KeepAlive: true})
+		a := r.pool.addresses[0]
+		for range 2 {
+			nc, err := net.Dial("unix", p.address.Address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.idle = append(a.idle, &conn{Conn: lostConn{nc.(*net.UnixConn)}, at: a, reused: true, since: r.Now()})
+		}
+		for range 2 {
+			if got := r.do(r.request("PUT", "/", strings.NewReader(body))); got.status != 200 || got.body != fmt.Sprintf("PUT %q", body) {
+				t.Errorf("got %v", got)
+			}
+		}
+	}
+	f("")
+	f("body")
+}
+
 // TestEarlyAnswer: a responder may answer before it has read the body; the connection is not used again.
 func TestEarlyAnswer(t *testing.T) {
 	p := listen(t, func(c *peerConn) {
@@ -138,6 +175,62 @@ func TestEarlyAnswer(t *testing.T) {
 	}
 	if _, loads := r.State(); loads[0].Idle != 0 || loads[0].Outstanding != 0 {
 		t.Errorf("kept: %+v", loads)
+	}
+}
+
+// stuckConn is one whose second write, the body's first, lasts until the connection is interrupted.
+type stuckConn struct {
+	*net.UnixConn
+	writes               atomic.Int32
+	writing, interrupted chan struct{}
+}
+
+func (c *stuckConn) Write(p []byte) (int, error) {
+	if c.writes.Add(1) != 2 {
+		return c.UnixConn.Write(p)
+	}
+	close(c.writing)
+	<-c.interrupted
+	return len(p), nil
+}
+
+func (c *stuckConn) SetDeadline(t time.Time) error {
+	if !t.IsZero() && t.Before(time.Now()) {
+		close(c.interrupted)
+	}
+	return c.UnixConn.SetDeadline(t)
+}
+
+// TestEarlyAnswerEndsSending: once the answer is complete no more of the request is sent, so that a responder that
+// reads no more does not keep the client waiting.
+func TestEarlyAnswerEndsSending(t *testing.T) {
+	writing := make(chan struct{})
+	var r *rig
+	p := listen(t, func(c *peerConn) {
+		if _, ok := c.head(); ok {
+			<-writing
+			eventually(t, "there is more to send", func() bool { return r.Budget.Held() > 2*part })
+			c.send(whole("early"))
+			c.next()
+		}
+	})
+	r = start(t, Settings{Addresses: []Address{p.address}, KeepAlive: true})
+	nc, err := net.Dial("unix", p.address.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &stuckConn{UnixConn: nc.(*net.UnixConn), writing: writing, interrupted: make(chan struct{})}
+	a := r.pool.addresses[0]
+	a.idle = append(a.idle, &conn{Conn: c, at: a, reused: true, since: r.Now()})
+	pr, pw := io.Pipe()
+	req := r.request("POST", "/", io.MultiReader(strings.NewReader(strings.Repeat("x", 4*part)), pr))
+	req.ContentLength = 1 << 20
+	if got := r.do(req); got.status != 200 || got.body != "early" {
+		t.Errorf("got %v", got)
+	}
+	pw.Close()
+	if n := c.writes.Load(); n != 2 {
+		t.Errorf("%d writes", n)
 	}
 }
 
@@ -265,6 +358,28 @@ func TestTimeouts(t *testing.T) {
 		t.Errorf("takes nothing: %v", a)
 	}
 	close(release)
+	// It reads nothing while its answer waits for the client.
+	r = start(t, Settings{Addresses: []Address{listen(t, func(c *peerConn) {
+		c.send(stdout("X-A: b\r\n\r\n"))
+		for c.send(stdout(strings.Repeat("x", 32<<10))) {
+		}
+	}).address}, ReadTimeout: 10 * short})
+	c, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const size = 8 << 20
+	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", size)
+	if _, err := c.Write(make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "given up", func() bool { return r.failed(FailTimeout) == 1 })
+	for f, n := range r.counts {
+		if f != FailTimeout {
+			t.Errorf("%d failures of kind %s", n, f.Metric())
+		}
+	}
 }
 
 // TestConcurrent: answers go to those who asked, under load, with clients that leave.
@@ -407,7 +522,7 @@ func TestParameters(t *testing.T) {
 	req := r.request("POST", "/a%20b/x.php/in/fo%c3%a9?q=%20", strings.NewReader("body"))
 	req.Host = "www.shop.test:81"
 	req.Header = http.Header{
-		"Content-Type": {"text/x"}, "Cookie": {"a=1", "b=2"}, "X-Two": {"1", "2"}, "X_under": {"evil"}, "Proxy": {"evil"},
+		"Content-Type": {"text/x"}, "Cookie": {"a=1", "b=2"}, "X-Two": {"1", "2"}, "X_under": {"evil"}, "Proxy": {"evil"}, "X.Dot": {"evil"}, "X~Tilde": {"evil"}, "X!": {"evil"},
 		"X-Long": {long}, "X-Own": {"theirs"}, "Script-Name": {"/evil"}, "User-Agent": {""}, "X-127": {strings.Repeat("a", 127)}, "X-128": {strings.Repeat("a", 128)},
 	}
 	if a := r.do(req); a.status != 200 {

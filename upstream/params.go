@@ -173,11 +173,10 @@ func (p *parameters) fields(w *paramWriter, r *exchange.Request) {
 		add("HTTP_HOST", r.Authority) // RFC 9112 §3.2.2: that of an absolute-form wins
 	}
 	for _, f := range r.Fields {
-		// X_A and X-A would be one parameter, which lets a client forge X-A.
-		if bytes.IndexByte(f.Name, '_') >= 0 {
+		name, ok := paramName(f.Name)
+		if !ok {
 			continue
 		}
-		name := paramName(f.Name)
 		switch name {
 		case "HTTP_CONTENT_TYPE":
 			add("CONTENT_TYPE", f.Value)
@@ -198,8 +197,9 @@ func (p *parameters) fields(w *paramWriter, r *exchange.Request) {
 	}
 }
 
-// paramName is HTTP_NAME, in ASCII capitals.
-func paramName(field []byte) string {
+// paramName is HTTP_NAME, in ASCII capitals. ok is false for names of other than letters, digits and "-", by which a
+// client could forge another field: X_A would be the same parameter as X-A, and PHP also makes "_" of ".".
+func paramName(field []byte) (name string, ok bool) {
 	b := append(make([]byte, 0, 5+len(field)), "HTTP_"...)
 	for _, c := range field {
 		switch {
@@ -207,8 +207,11 @@ func paramName(field []byte) string {
 			c -= 'a' - 'A'
 		case c == '-':
 			c = '_'
+		case c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		default:
+			return "", false
 		}
 		b = append(b, c)
 	}
-	return string(b)
+	return string(b), true
 }

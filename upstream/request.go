@@ -156,6 +156,7 @@ func (r *request) ask() (f Failure, ok bool) {
 		u.Log.Error("cannot encode a request", "cause", err)
 		return FailRefused, false
 	}
+	encoded := len(head.b) // converse may append the body
 	for {
 		a, f, got := u.pool.acquire(r.ctx, tried, u.QueueTimeout)
 		if !got {
@@ -189,6 +190,7 @@ func (r *request) ask() (f Failure, ok bool) {
 			// It had been closed after the look at it, and took not one byte.
 			_ = c.Close()
 			u.pool.release(a, nil)
+			head.b = head.b[:encoded]
 			continue
 		}
 		_ = c.Close() // what else it may say is for nobody
@@ -240,7 +242,7 @@ func (r *request) converse(c *conn, head *writeBuffer) (f Failure, e ending) {
 	whole := r.whole.Load() // before END_REQUEST, or the connection is of no more use
 	close(r.stopping)
 	if !whole {
-		c.interrupt()
+		r.interrupt() // for good: the sender must not begin another write
 	}
 	<-r.sender
 	r.answer.errors.end(&u.output, c.at.name)

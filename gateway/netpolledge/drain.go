@@ -19,9 +19,10 @@ const (
 var bulkBuffers = sync.Pool{New: func() any { return new([bulkRead]byte) }}
 
 // drain reads from a socket that netpoll watches, once and without blocking, what netpoll left in it
-// and gives it to feed. It is called in netpoll's handler only: on the poller's goroutine, which is
-// the one that reads fd and closes it, so neither happens meanwhile. What ends the connection, an
-// error or FIN, stays for netpoll to see.
+// and gives it to feed. It is called in netpoll's handler only. That runs on the poller's goroutine (see
+// run), which alone reads fd, so the order of the bytes is kept; and netpoll, which handles hang-ups on
+// other goroutines, closes fd only with the lock that it holds for the handler. FIN stays for netpoll to
+// see; what an error leaves is the end of the connection too.
 func drain(fd int, feed func(p []byte)) {
 	buf := bulkBuffers.Get().(*[bulkRead]byte)
 	for {

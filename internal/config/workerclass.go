@@ -7,7 +7,8 @@ import (
 
 // workerClass takes gunicorn's -k: what its worker classes mean here.
 func (p *flagParser) workerClass(flag, value string) error {
-	key, word := keyModel, ""
+	key := keyModel
+	var word string
 	switch strings.ToLower(value) {
 	case "sync", "gthread", "threads", "gunicorn.workers.sync.syncworker", "gunicorn.workers.gthread.threadworker":
 		word = "threads"
