@@ -112,10 +112,7 @@ def load(plan: Plan, settings: Dict[str, Any]) -> Tuple[Any, str, Optional[Hooks
 
     def with_hooks(module: ModuleType) -> None:
         nonlocal hooks
-        if not worker.HOOKS.isdisjoint(vars(module)):
-            from .hooks import Hooks
-
-            hooks = Hooks(module, settings)
+        hooks = worker.hooks_of(module, settings)
 
     if isinstance(app, str):
         directory = settings.get("directory") or os.getcwd()

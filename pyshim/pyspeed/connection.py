@@ -51,7 +51,7 @@ class Stream:
         self.credit = credit  # body bytes of the answer that may be sent now
         self.aborted = False
         self.ended = ended  # no more of the body will arrive
-        self._chunks: Deque[bytes] = deque()
+        self._chunks: Deque[Buffer] = deque()
         self._uncredited = 0
         self._connection = connection
         self._changed = threading.Condition(threading.Lock())
@@ -100,7 +100,7 @@ class Stream:
         size = len(target)
         with self._changed:
             while self._chunks and filled < size:
-                chunk = self._chunks[0]
+                chunk = memoryview(self._chunks[0])
                 count = min(len(chunk), size - filled)
                 target[filled : filled + count] = chunk[:count]
                 filled += count
@@ -113,7 +113,7 @@ class Stream:
 
     def read_all(self) -> bytes:
         """The rest of the body."""
-        parts: List[bytes] = []
+        parts: List[Buffer] = []
         while True:
             self._await_body()
             with self._changed:
@@ -145,9 +145,11 @@ class Stream:
             self._connection.flush()
 
     def _give_credit(self) -> None:
-        if self._uncredited:
-            self._connection.out.append(records.window(self.request_id, self._uncredited))
-            self._uncredited = 0
+        with self._changed:
+            # Once it is forgotten, which aborts it, the id may be another request's.
+            if self._uncredited and not self.ended and not self.aborted:
+                self._connection.out.append(records.window(self.request_id, self._uncredited))
+                self._uncredited = 0
 
 
 class Connection:
@@ -184,13 +186,13 @@ class Connection:
 
     def feed(self, data: bytes) -> None:
         """Take the bytes of one read. Only the one thread that reads may call this."""
+        pos = 0
         if self._rest:
-            data = self._rest + data
+            data, pos = self._join(data)
         unpack = _HEADER.unpack_from
         append = self.queue.append
         aborted = self.aborted
         simple = self._simple
-        pos = 0
         last = len(data) - records.HEADER_LENGTH
         while pos <= last:
             kind, request_id, length, flags = unpack(data, pos)
@@ -360,6 +362,22 @@ class Connection:
             del views[:done]
             if sent:
                 views[0] = views[0][sent:]
+
+    def _join(self, data: bytes) -> Tuple[bytes, int]:
+        """Take the record that the last read has cut; returns the bytes to go on with, and where in them.
+
+        Copying all of ``data`` for one record would make uploads dear.
+        """
+        rest = self._rest
+        if len(rest) >= records.HEADER_LENGTH:
+            kind, request_id, length, flags = _HEADER.unpack_from(rest)
+            missing = records.HEADER_LENGTH + length + (flags >> 8) - len(rest)
+            # Not what reclaim_unread() has left, which may be more than one record and was not looked at.
+            if kind >> 8 == records.VERSION and 0 < missing <= len(data):
+                content = b"".join((memoryview(rest)[records.HEADER_LENGTH :], memoryview(data)[:missing]))
+                self._other(kind & 0xFF, request_id, flags & 0xFF, content[:length])
+                return data, missing
+        return rest + data, 0
 
     def _other(self, kind: int, request_id: int, flags: int, content: bytes) -> None:
         if kind == records.REQUEST:

@@ -28,7 +28,7 @@ _INT_MOST = 0x7FFFFFFF
 
 
 class StartFailed(Exception):
-    """The worker cannot start. ``stage`` is import, interface or lifespan; ``trace`` the traceback's text, if any."""
+    """The worker cannot start. ``stage`` is import, interface, hook or lifespan; ``trace``: a traceback, if any."""
 
     def __init__(self, stage: str, error: str, trace: str = "") -> None:
         super().__init__(error)

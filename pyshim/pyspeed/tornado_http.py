@@ -247,6 +247,8 @@ class TornadoExchange(Exchange):
         if self.stage >= COMPLETE:
             return
         self.stage = DISCONNECTED
+        if self._answer is None:
+            return  # given back to the gateway this moment: its id is not ours to end
         # Tornado does not say when a handler ends whose client has left, so nothing waits for that.
         self._incomplete()
         answer = self._answer

@@ -37,7 +37,7 @@ EXIT_OK = 0
 EXIT_START = 3
 EXIT_IMPORT = 4
 
-HOOKS = frozenset(("post_fork", "post_worker_init", "worker_exit"))
+_HOOKS = frozenset(("post_fork", "post_worker_init", "worker_exit"))
 
 
 def main(arguments: List[str], imported: Callable[[], None] = lambda: None) -> int:
@@ -101,10 +101,8 @@ def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control,
 
     def with_hooks(module: ModuleType) -> None:
         nonlocal hooks
-        if not HOOKS.isdisjoint(vars(module)):
-            from .hooks import Hooks
-
-            hooks = Hooks(module, settings)
+        hooks = hooks_of(module, settings)
+        if hooks is not None:
             hooks.post_fork()
 
     try:
@@ -129,6 +127,15 @@ def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control,
         return run(app, interface, settings, data, marks, control, imported, hooks=hooks)
     except StartFailed as failure:
         return report_failure(control, failure)
+
+
+def hooks_of(module: ModuleType, settings: Dict[str, Any]) -> Optional[Hooks]:
+    """The lifecycle hooks of the application's module, where it has any."""
+    if _HOOKS.isdisjoint(vars(module)):
+        return None
+    from .hooks import Hooks
+
+    return Hooks(module, settings)
 
 
 def answer_before_ready(control: Control) -> None:

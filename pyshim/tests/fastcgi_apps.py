@@ -88,6 +88,11 @@ def w_bad_header(environ: Any, start_response: Any) -> Any:
     return [b"never seen"]
 
 
+def w_bad_pair(environ: Any, start_response: Any) -> Any:
+    start_response("200 OK", [("X-One",)])
+    return [b"never seen"]
+
+
 def w_errors(environ: Any, start_response: Any) -> Any:
     size = int(environ["QUERY_STRING"] or 0)
     environ["wsgi.errors"].write("e" * size + "a line for the log\n")
@@ -175,6 +180,12 @@ def w_pid(environ: Any, start_response: Any) -> Any:
         time.sleep(30)
         os._exit(0)
     return _text(start_response, b"%d" % pid)
+
+
+def w_await(environ: Any, start_response: Any) -> Any:
+    """Which signal ended that child."""
+    status = os.waitpid(int(environ["QUERY_STRING"]), 0)[1]
+    return _text(start_response, b"%d" % os.WTERMSIG(status))
 
 
 async def asgi(scope: Any, receive: Any, send: Any) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import random
 import struct
+import tempfile
 from typing import Any, List, Tuple
 
 import fastcgi_peer as peer
@@ -204,3 +207,32 @@ def test_a_large_body_is_not_kept_in_memory() -> None:
     body.append(b"small")
     assert body._in_memory == 5, "in memory again once the file is read"
     body.close()
+
+
+class FullDisk(io.RawIOBase):
+    """A file that can be written to as long as nothing reaches it."""
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        return position
+
+    def write(self, data: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_body_of_a_full_disk_can_be_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """close() of the file writes what it still holds, which fails too; nobody is there to be told."""
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: io.BufferedRandom(FullDisk()))
+    body = Body()
+    body.append(b"x" * MEMORY)
+    body.append(b"a little that stays in the file's buffer")
+    body.close()
+    assert body.size == 0

@@ -193,6 +193,24 @@ def test_heads_that_may_not_be_sent(status: Any, fields: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ([("X-A",)], "no pair"),
+        ([()], "no pair"),
+        ([("X-A", "1", "2")], "no pair"),
+        (["ab"], "no pair"),
+        ([7], "no pair"),
+        ([("Content-Length", 1 << 62)], "is int; make it a str"),
+        ([("X-A", None)], "is NoneType; make it a str"),
+    ],
+)
+def test_heads_of_the_wrong_types(fields: Any, said: str) -> None:
+    """As marshal lets them through: nothing but a TypeError, which is for the log, may come of it."""
+    with pytest.raises(TypeError, match=said):
+        fastcgi_answer.Answer("200 OK", fields, False)
+
+
+@pytest.mark.parametrize(
     ("status", "head_request", "length", "kept", "excess"),
     [
         (200, False, None, b"12345", 0),

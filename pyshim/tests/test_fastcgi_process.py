@@ -8,12 +8,18 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Iterator
 
 import fastcgi_peer as peer
 import pytest
 from fastcgi_peer import Client, Responder
+
+from pyspeed.fastcgi.link import Link
+from pyspeed.fastcgi.listener import Listener
+from pyspeed.fastcgi.request import Limits
+from pyspeed.fastcgi.server import Front
 
 MIB = 1 << 20
 
@@ -285,6 +291,17 @@ def test_a_child_does_not_keep_connections_open(wsgi: Responder) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def test_a_signal_for_a_child_is_not_the_servers(wsgi: Responder) -> None:
+    """multiprocessing ends its processes by SIGTERM; they share the pipe that Python writes signals to."""
+    with wsgi.connect() as client:
+        pid = int(client.get("/pid", keep=True).body)
+        os.kill(pid, signal.SIGTERM)
+        assert int(client.get("/await?%d" % pid, keep=True).body) == signal.SIGTERM
+        assert client.get("/hello", keep=True).body == b"hello"
+    with wsgi.connect() as client:
+        assert client.get("/hello").body == b"hello"
+
+
 def test_an_application_whose_head_was_refused_does_not_go_on(wsgi: Responder) -> None:
     mark = wsgi.log.count("the iterable was closed")
     with wsgi.connect() as client:
@@ -459,6 +476,18 @@ def test_a_stop_finishes_what_runs(target: str, number: int) -> None:
         assert ("lifespan ended" in responder.log) == (target == "asgi")
 
 
+def test_a_stop_does_not_wait_for_half_a_record() -> None:
+    with Responder("fastcgi_apps:wsgi", "--graceful-timeout", "60s") as responder, responder.connect() as client:
+        client.send(peer.begin()[:5])
+        with responder.connect() as other:
+            assert other.get("/hello").body == b"hello"
+        responder.process.send_signal(signal.SIGTERM)
+        assert client.at_end()
+        client.sock.close()
+        assert responder.process.wait(peer.TIMEOUT) == 0
+        assert "not every request ended in time" not in responder.log
+
+
 @pytest.mark.parametrize("target", ["wsgi", "asgi"])
 def test_the_time_to_stop_is_bounded(target: str) -> None:
     with Responder("fastcgi_apps:" + target, "--graceful-timeout", "100ms") as responder, responder.connect() as client:
@@ -485,6 +514,14 @@ def test_one_thread_when_asked() -> None:
         assert b'"wsgi.multithread": false' in client.get("/environ").body
 
 
+def test_hooks() -> None:
+    with Responder("fastcgi_hooks_app:app") as responder:
+        with responder.connect() as client:
+            assert client.get("/").body == b"post_fork, post_worker_init app"
+        assert responder.stop() == 0
+        assert "worker_exit after a request\n" in responder.log
+
+
 def test_root_path() -> None:
     with Responder("fastcgi_apps:wsgi", "--root-path", "/shop") as responder, responder.connect() as client:
         body = client.get("/shop/environ").body
@@ -492,3 +529,27 @@ def test_root_path() -> None:
         assert b'"PATH_INFO": "/environ"' in body
     with Responder("fastcgi_apps:asgi", "--root-path", "/scope") as responder, responder.connect() as client:
         assert b"'root_path': '/scope'" in client.get("/scope/x").body
+
+
+def test_a_stopping_front_does_not_spin() -> None:
+    """A connection that never had a request is due at once for a while, and not while it only lingers."""
+    ours, theirs = socket.socketpair()
+    limits = Limits("wsgi", "", 1, 1)
+    front = Front(Listener(socket.socket(), "none"), ours, limits, 30.0, 16, lambda again: None, lambda: None)
+    near, far = socket.socketpair()
+    try:
+        link = Link(near, front._channel, limits, {}, lambda: True, front._changed.add)
+        front._links.add(link)
+        front._stopping = time.monotonic() - 2
+        far.sendall(b"half a")
+        front._go_on_stopping(time.monotonic())
+        front._go_on_stopping(time.monotonic())
+        assert link.ending
+        assert (front._timeout() or 0) > 0
+    finally:
+        front._selector.close()
+        front._listener.close()
+        for sock in (ours, theirs, near, far):
+            sock.close()
+        os.close(front._wake_reader)
+        os.close(front._wake_writer)

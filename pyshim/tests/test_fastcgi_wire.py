@@ -333,6 +333,14 @@ def test_a_head_that_may_not_be_sent(wsgi: Responder) -> None:
         assert b"control character" in answer.stderr
 
 
+def test_a_header_that_is_no_pair(wsgi: Responder) -> None:
+    with wsgi.connect() as client:
+        answer = client.get("/bad_pair", keep=True)
+        assert answer.status == "500 Internal Server Error"
+        assert b"no pair of a name and a value" in answer.stderr
+        assert client.get("/hello").body == b"hello"
+
+
 def test_informational_answers_are_left_out(asgi: Responder) -> None:
     with asgi.connect() as client:
         answer = client.get("/early_hint")

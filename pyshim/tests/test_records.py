@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import marshal
 import random
-from typing import List
+import socket
+from typing import Iterator, List
 
 import pytest
 
@@ -17,6 +19,16 @@ CASES = {
     "longest": [(records.STDOUT, 9, 0, b"y" * 65535)],
     "several": [(records.REQUEST, i, 0x60, bytes([i]) * i) for i in range(1, 40)],
 }
+
+
+SEED = random.randrange(1 << 30)
+
+
+@pytest.fixture
+def connection() -> Iterator[Connection]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Connection(ours)
 
 
 def encode(case: List[records.Record], padding: int = 0) -> bytes:
@@ -118,8 +130,6 @@ def test_the_hot_loop_agrees_with_the_parser(padding: int) -> None:
     expected = [(i, 0x60, bytes([i]) * i, None) for i in range(1, 20)]
     expected.insert(8, (100, 0x60, b"first second", None))
     for size in (len(data), 1, 7, 64):
-        import socket
-
         ours, theirs = socket.socketpair()
         with ours, theirs:
             connection = Connection(ours)
@@ -127,3 +137,51 @@ def test_the_hot_loop_agrees_with_the_parser(padding: int) -> None:
                 connection.feed(data[i : i + size])
             assert list(connection.queue) == expected
             assert not connection.partial
+
+
+@pytest.mark.parametrize("padding", [0, 5])
+@pytest.mark.parametrize("most", [9, 1000, 70000, 131008, 1 << 30])
+def test_a_record_that_a_read_has_cut(connection: Connection, most: int, padding: int) -> None:
+    """Only that one is joined; requests, bodies and credit are the same however the bytes are cut."""
+    rng = random.Random(SEED)
+    head = marshal.dumps(({}, None), 2)
+    body = [rng.randbytes(rng.choice((1, 100, 5000, 65535))) for _ in range(12)]
+    case = [(records.REQUEST, 7, 0x60 | records.BODY, head)]
+    for number, piece in enumerate(body, 10):
+        case += [(records.STDIN, 7, 0, piece), (records.REQUEST, number, 0x60, bytes([number]) * rng.randrange(300))]
+    case += [(records.STDIN, 7, 0, b""), (records.ABORT_REQUEST, 15, 0, b"")]
+    data = encode(case, padding)
+    pos = 0
+    while pos < len(data):
+        size = rng.randrange(1, most)
+        connection.feed(data[pos : pos + size])
+        pos += size
+    stream = connection.queue[0][3]
+    assert stream is not None
+    assert stream.read_all() == b"".join(body), "seed %d" % SEED
+    queued = [(item[0], item[1], item[2]) for item in list(connection.queue)[1:]]
+    assert queued == [(n, f, c) for kind, n, f, c in case[1:] if kind == records.REQUEST], "seed %d" % SEED
+    assert connection.aborted == {15}
+    assert not connection.partial
+
+
+def test_a_cut_record_of_another_version_is_refused(connection: Connection) -> None:
+    good = records.record(records.STDIN, 1, b"x" * 100)
+    connection.feed(good + good[:50])
+    with pytest.raises(records.ProtocolError):
+        connection.feed(good[50:] + b"\2" + bytes(7))
+
+
+def test_what_reclaim_leaves_is_fed_whole(connection: Connection) -> None:
+    simple = records.record(records.REQUEST, 3, b"head", 0x60)
+    long = b"".join(
+        (
+            records.record(records.REQUEST, 4, b"one ", 0x60 | records.MORE),
+            records.record(records.REQUEST, 4, b"two", 0x60),
+        )
+    )
+    last = records.record(records.REQUEST, 5, b"last", 0x60)
+    assert connection.reclaim_unread(long + simple + last[:9]) == [3]
+    connection.feed(b"")
+    connection.feed(last[9:])
+    assert [(item[0], item[2]) for item in connection.queue] == [(4, b"one two"), (5, b"last")]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import marshal
 import random
+import socket
 import threading
 from pathlib import Path
-from typing import Iterator, List
+from typing import Callable, Iterator, List
 
 import pytest
 from gateway import Worker, environ
 
 from pyspeed import records, wsgi
-from pyspeed.connection import Connection
+from pyspeed.connection import ClientDisconnected, Connection
 
 HERE = Path(__file__).resolve().parent
 
@@ -269,3 +271,32 @@ def test_many_streams_with_tiny_credit_stay_apart() -> None:
             assert answer.body == (b"0123456789abcdef" * (size // 16 + 1))[:size]
             assert answer.overrun == 0
         feeder.join()
+
+
+class Watched(bytes):
+    """A piece of a body, and what is to happen while its reader counts it."""
+
+    counted: Callable[[], None] = staticmethod(lambda: None)
+
+    def __len__(self) -> int:
+        self.counted()
+        return bytes.__len__(self)
+
+
+def test_no_credit_for_a_body_once_its_request_is_over() -> None:
+    """While one thread reads the body another may end the answer: the id's next request must not get the credit."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        connection = Connection(ours)
+        connection.feed(records.record(records.REQUEST, 9, marshal.dumps(({}, None), 2), records.BODY))
+        stream = connection.queue[0][3]
+        assert stream is not None
+        piece = Watched(65536)
+        stream.push(piece)
+        piece.counted = lambda: connection.forget(9)  # type: ignore[misc]
+        with pytest.raises(ClientDisconnected):
+            stream.read_all()
+        assert connection.out == []
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(1)

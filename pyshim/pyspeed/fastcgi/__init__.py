@@ -2,7 +2,7 @@
 
 In: command-line arguments. Out: an exit code. The calling thread, which is to be the main one, loads the
 application and runs it as a gateway's worker does (:mod:`pyspeed.worker`); a thread of its own, the front
-(:mod:`pyspeed.server`), speaks FastCGI with the web servers and ``pyspeed/1`` with the worker's code.
+(:mod:`pyspeed.fastcgi.server`), speaks FastCGI with the web servers and ``pyspeed/1`` with the worker's code.
 
 What the front needs is imported here, before the application, which may patch the standard library.
 """
@@ -25,9 +25,11 @@ from .server import Front
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import ModuleType
     from typing import Any, Callable, Dict, List
 
     from ..control import Message
+    from ..hooks import Hooks
     from .listener import Listener
 
 EXIT_CONFIGURATION = 1
@@ -114,22 +116,43 @@ class _Responder:
         signal.signal(signal.SIGINT, self._signalled)
         target = options["target"]
         sys.argv = [target]
+        settings = {
+            "target": target,
+            "threads": options["threads"],
+            "max_threads": 64,
+            "lifespan": options["lifespan"],
+            "root_path": options["root_path"],
+            "server_name": "localhost",
+            "server_port": "80",
+            # The web server may be given several such processes, and does not say so.
+            "multiprocess": True,
+            "software": "pyspeed/" + __version__,
+            "errors": "records",
+        }
+        hooks: Hooks | None = None
+
+        def with_hooks(module: ModuleType) -> None:
+            nonlocal hooks
+            hooks = worker.hooks_of(module, settings)
+            if hooks is not None:
+                hooks.post_fork()
+
         try:
             try:
                 loader.arrange_path(self._directory)
-                app = loader.load(target, options["factory"], options["interface"])
+                app = loader.load(target, options["factory"], options["interface"], with_hooks)
                 interface = loader.interface(app, options["interface"], target)
             except StartFailed:
                 raise
             except BaseException as error:
                 # SystemExit too: a module that calls sys.exit() has not been imported.
                 raise StartFailed("import", summary(error), trimmed(error)) from None
-            return self._serve(app, interface)
+            return self._serve(app, interface, settings, hooks)
         except StartFailed as failure:
             sys.stderr.write("%spyspeed: cannot start: %s\n" % (failure.trace and failure.trace + "\n", failure.error))
             return worker.EXIT_IMPORT if failure.stage == "import" else worker.EXIT_START
 
-    def _serve(self, app: Any, interface: str) -> int:
+    def _serve(self, app: Any, interface: str, settings: Dict[str, Any], hooks: Hooks | None) -> int:
         options = self._options
         ours, theirs = socketpair()
         limits = Limits(interface, options["root_path"], options["max_body"], options["buffer_body"])
@@ -151,21 +174,9 @@ class _Responder:
             self._front = front
             front.start()
 
-        settings = {
-            "target": options["target"],
-            "threads": options["threads"],
-            "max_threads": 64,
-            "lifespan": options["lifespan"],
-            "root_path": options["root_path"],
-            "server_name": "localhost",
-            "server_port": "80",
-            # The web server may be given several such processes, and does not say so.
-            "multiprocess": True,
-            "software": "pyspeed/" + __version__,
-            "errors": "records",
-        }
         control: Any = self._control
-        code = worker.run(app, interface, settings, theirs, mmap(-1, worker.MARKS_LENGTH), control, serving=serving)
+        marks = mmap(-1, worker.MARKS_LENGTH)
+        code = worker.run(app, interface, settings, theirs, marks, control, serving=serving, hooks=hooks)
         theirs.close()
         front.close()
         return code

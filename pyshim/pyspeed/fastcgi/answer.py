@@ -27,12 +27,13 @@ class Answer:
     __slots__ = ("status", "head", "remaining", "excess")
 
     def __init__(self, status: Any, headers: Iterable[Tuple[Any, Any]], head_request: bool) -> None:
-        """Raises ValueError for a status, name, value or length that is not allowed."""
+        """Raises ValueError for a status, name, value or length that is not allowed, TypeError for what is no text."""
         self.status = code = _code(status)
         out = [b"Status: %d %s\r\n" % (code, _REASONS.get(code, "").encode())]
         length = -1
         for field in headers:
-            name, value = _bytes(field[0]), _bytes(field[1]).strip(b" \t")
+            name, value = map(_bytes, _pair(field))
+            value = value.strip(b" \t")
             if not _NAME.fullmatch(name):
                 raise ValueError("the field name %a is not a token; rename the header" % name[:64])
             if _CONTROL.search(value):
@@ -87,5 +88,16 @@ def _code(status: Any) -> int:
     return int(digits)
 
 
+def _pair(field: Any) -> Tuple[Any, Any]:
+    if not isinstance(field, (tuple, list)) or len(field) != 2:
+        raise TypeError("the header %a is no pair of a name and a value" % (field,))
+    return field[0], field[1]
+
+
 def _bytes(text: Any) -> bytes:
-    return text.encode("latin-1") if isinstance(text, str) else bytes(text)
+    if isinstance(text, str):
+        return text.encode("latin-1")
+    # Not bytes(text): an int would make that many of them.
+    if not isinstance(text, bytes):
+        raise TypeError("the header's name or value %a is %s; make it a str" % (text, type(text).__name__))
+    return text

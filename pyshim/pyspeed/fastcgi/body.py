@@ -80,5 +80,8 @@ class Body:
         self.size = 0
         self._chunks.clear()
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError:
+                pass  # the disk is full, and what could not be written is not needed any more
             self._file = None

@@ -117,8 +117,14 @@ class Request:
             self._refuse(413, "its body of %d bytes is too large" % length)
             return
         if self._body.size > length:  # its beginning came before the parameters' end
-            kept, self._body = self._body.take_all()[:length], Body()
-            self._body.append(kept)
+            early, self._body = self._body, Body()
+            try:
+                self._body.append(early.take_all()[:length])
+            except OSError as error:
+                self._refuse(500, "cannot keep its body: %s" % error)
+                return
+            finally:
+                early.close()
             self._received = length
         if self._received == length:
             self._whole = True

@@ -16,11 +16,11 @@ import os
 import sys
 import time
 from _socket import AF_UNIX, IPPROTO_TCP, TCP_NODELAY, socket
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock, get_ident, start_new_thread
 from selectors import EVENT_READ as _READ
 from selectors import EVENT_WRITE as _WRITE
 from selectors import DefaultSelector
-from signal import SIGINT, SIGTERM
+from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, SIGTERM, pthread_sigmask, set_wakeup_fd
 
 from ..tracebacks import trimmed
 from .channel import Channel
@@ -87,11 +87,14 @@ class Front:
         self._drained = False
         self._hurried = False
         self._ended = False
+        self._masks: Dict[int, Any] = {}  # signal masks of threads that fork at the moment
         self._over = allocate_lock()  # held while the thread runs
 
     def start(self) -> None:
         """Begin to accept."""
-        os.register_at_fork(after_in_child=self._leave_to_parent)
+        os.register_at_fork(
+            before=self._hold_signals, after_in_parent=self._let_signals_in, after_in_child=self._leave_to_parent
+        )
         self._over.acquire()
         # Neither `threading` nor `socket`: the application may have patched these.
         start_new_thread(self._run, ())
@@ -123,12 +126,24 @@ class Front:
         except OSError:
             pass  # full, so it wakes anyway; or a forked child's, which has no part in this
 
+    def _hold_signals(self) -> None:
+        """Before a fork: a signal for the child alone would reach the parent's front through the pipe, and stop it."""
+        self._masks[get_ident()] = pthread_sigmask(SIG_BLOCK, (SIGINT, SIGTERM))
+
+    def _let_signals_in(self) -> None:
+        """After a fork, on both sides."""
+        pthread_sigmask(SIG_SETMASK, self._masks.pop(get_ident()))
+
     def _leave_to_parent(self) -> None:
         """In a forked child: with these open it would hide from web servers that the parent has closed them."""
-        for link in self._links:
-            os.close(link.sock.detach())
+        previous = set_wakeup_fd(-1)
+        if previous != self._wake_writer:
+            set_wakeup_fd(previous)  # the event loop's
+        self._let_signals_in()
+        for sock in [link.sock for link in self._links] + [self._channel.sock]:
+            if sock.fileno() >= 0:  # not yet closed, where the front has ended
+                os.close(sock.detach())
         self._listener.leave()
-        os.close(self._channel.sock.detach())
 
     # On the front's thread.
 
@@ -291,7 +306,7 @@ class Front:
             due.append(self._accept_again)
         if self._stopping:
             due.append(self._stopping + self._graceful + (_HURRY if self._hurried else 0))
-            if any(not link.used for link in self._links):
+            if any(not (link.used or link.ending) for link in self._links):
                 due.append(self._stopping + _FRESH)
         return max(0.0, min(due) - time.monotonic()) if due else None
 
@@ -307,7 +322,7 @@ class Front:
         for link in list(self._links):
             if late:
                 link.lose()
-            elif link.idle and not link.ending and (link.used or now >= self._stopping + _FRESH):
+            elif not link.ending and (link.idle if link.used else now >= self._stopping + _FRESH):
                 # What it has sent so far is served; between two requests the end of the connection tells it.
                 more = link.read()
                 if not more and not link.closed:
