@@ -15,11 +15,11 @@ BINARY  := bin/pyspeed-gw
 # Interpreters the shim is tested with in `make conformance`: names on PATH, or paths.
 PYTHONS ?= $(shell .ci/pythons)
 
-.PHONY: help run build test conformance race fuzz lint fmt bench bench-full pytest gotest e2e shim requirements pythons peers asgion
+.PHONY: help run build test conformance race fuzz lint fmt bench bench-full pytest gotest e2e shim requirements pythons more-pythons peers asgion
 
 help:
 	@sed -n 's/^# //p' Makefile | head -5
-	@echo "build race fuzz lint fmt bench bench-full gotest shim e2e requirements pythons peers asgion"
+	@echo "build race fuzz lint fmt bench bench-full gotest shim e2e requirements pythons more-pythons peers asgion"
 
 build: $(BINARY)
 
@@ -38,8 +38,9 @@ ifneq ($(shell cat $(VENV)/.made-with 2>/dev/null),$(shell echo $(PYTHON)))
 endif
 endif
 
-$(VENV)/.installed: tests/requirements.txt
+$(VENV)/.installed: tests/requirements.txt tests/extensions/requirements.txt
 	.ci/venv $(VENV) $(PYTHON) tests/requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/extensions/requirements.txt
 	@touch $@
 
 # The linters check sources for Python 3.9, but do not run on it.
@@ -108,6 +109,10 @@ asgion: build
 
 pythons:
 	@set -e; for p in $(PYTHONS); do echo "shim on $$($$p --version)"; .ci/shim-on $$p; done
+
+# Python 3.14 and free-threaded ones, built from their sources: some minutes, once.
+more-pythons:
+	.ci/more-pythons
 
 bench: build
 	$(PYTHON) benchmarks/compare.py --setup

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,11 +28,32 @@ def spec(target: str = "on_gevent:application", model: str = "gevent", folder: P
     )
 
 
-@pytest.fixture(params=["on_gevent:application", "patches_itself:application"])
-def server(request: pytest.FixtureRequest, start: Start) -> Server:
+BOTH = ["on_gevent:application", "patches_itself:application"]
+
+
+def both(target: str) -> Spec:
     """With the model set, and with an application that has patched by itself."""
-    model = "threads" if request.param.startswith("patches") else "gevent"
-    return start(spec(request.param, model))
+    return spec(target, "threads" if target.startswith("patches") else "gevent")
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server.start(both(request.param), tmp_path_factory.mktemp("gevent"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest, shared: Server) -> Server:
+    """A server of each, which tests share: they leave it as it was."""
+    request.node.servers = [shared]
+    return shared
+
+
+@pytest.fixture(params=BOTH)
+def own(request: pytest.FixtureRequest, start: Start) -> Server:
+    """One of the test's own, of each."""
+    return start(both(request.param))
 
 
 def get(server: Server, target: str) -> Response:
@@ -147,29 +168,29 @@ def test_a_limit(start: Start) -> None:
     assert get(server, "/about").json()["most"] == 3
 
 
-def test_a_graceful_stop_finishes_what_runs(server: Server) -> None:
-    waiting = [Side(server, f"/waits?gate=stop&n={n}") for n in range(3)]
-    opener = Connection(server.address)
-    holds(server, 3)
+def test_a_graceful_stop_finishes_what_runs(own: Server) -> None:
+    waiting = [Side(own, f"/waits?gate=stop&n={n}") for n in range(3)]
+    opener = Connection(own.address)
+    holds(own, 3)
     # Sent before the stop, answered after it: what opens the gate is a request of its own.
     opener.send(request("GET", "/opens?gate=stop"))
-    server.process.terminate()
+    own.process.terminate()
     for n, one in enumerate(waiting):
         assert one.answer().body.decode() == f"{n} {n}"
     assert opener.read_response().status == 200
     opener.close()
-    assert server.wait_exit() == 0
+    assert own.wait_exit() == 0
 
 
-def test_sigterm_to_the_worker_finishes_what_runs(server: Server) -> None:
-    waiting = Side(server, "/waits?gate=t&n=1")
-    holds(server, 1)
-    [worker] = server.workers()
+def test_sigterm_to_the_worker_finishes_what_runs(own: Server) -> None:
+    waiting = Side(own, "/waits?gate=t&n=1")
+    holds(own, 1)
+    [worker] = own.workers()
     os.kill(worker, signal.SIGTERM)
-    text(server, "/opens?gate=t")
+    text(own, "/opens?gate=t")
     assert waiting.answer().body == b"1 1"
-    eventually(lambda: server.workers() and server.workers() != [worker], "a new worker")
-    assert text(server, "/hello") == "hello"
+    eventually(lambda: own.workers() and own.workers() != [worker], "a new worker")
+    assert text(own, "/hello") == "hello"
 
 
 def test_a_greenlet_that_hogs_the_thread(start: Start, tmp_path: Path) -> None:
