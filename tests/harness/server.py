@@ -145,7 +145,11 @@ class Log:
 
     def __str__(self) -> str:
         text = self.since().decode("utf-8", "backslashreplace")
-        return text if len(text) < 20_000 else text[:5_000] + "\n[…]\n" + text[-15_000:]
+        if len(text) < 20_000:
+            return text
+        middle = text[5_000:-15_000].splitlines(keepends=True)
+        told = "".join(line for line in middle if " WARNING " in line or " ERROR " in line)
+        return text[:5_000] + "\n[…]\n" + told[:20_000] + "\n[…]\n" + text[-15_000:]
 
 
 class Server:
