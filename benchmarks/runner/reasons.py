@@ -24,12 +24,32 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     ("sse*", "*", "every part of an answer is a record of its own on its way through the edge"),
     ("memory-*", "*", "the edge is a process of its own, which a server inside the Python process has not"),
     (
+        "django-wsgi-*",
+        "*",
+        "without CommonMiddleware Django's answers have neither length nor are lists: ours leave as streams, a write each",
+    ),
+    (
+        "django-asgi-*",
+        "*",
+        "Django's hand-overs between its threads are most of the work; the rounds differ more than the servers do",
+    ),
+    (
         "*",
         "fastpysgi",
         "C inside the Python process: no second process, no access log, no metrics, no limits or timeouts by default",
     ),
     ("*", "bjoern", "C inside the Python process, one thread, no log, no metrics, no limits"),
     ("pipelined", "granian*", "Rust inside the Python process parses and answers a whole batch at once"),
+    (
+        "*-json",
+        "*",
+        "json.dumps is most of the work, and a body of kilobytes crosses a second socket; within the noise",
+    ),
+    (
+        "json-list*",
+        "*",
+        "json.dumps is most of the work, and a body of kilobytes crosses a second socket; within the noise",
+    ),
     (
         "*cpu1",
         "*",
