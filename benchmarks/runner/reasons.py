@@ -26,7 +26,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     (
         "django-wsgi-*",
         "*",
-        "without CommonMiddleware Django's answers have neither length nor are lists: ours leave as streams, a write each",
+        "Django's answers have no length here and are no lists: ours leave as streams, a write each (CommonMiddleware helps)",
     ),
     (
         "django-asgi-*",
