@@ -26,7 +26,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     (
         "django-wsgi-*",
         "*",
-        "Django's answers have no length here and are no lists: ours leave as streams, a write each (CommonMiddleware helps)",
+        "Django's answers have no length here and are no lists: ours leave as streams, a write each",
     ),
     (
         "django-asgi-*",
