@@ -114,6 +114,8 @@ class _Responder:
         options = self._options
         signal.signal(signal.SIGTERM, self._signalled)
         signal.signal(signal.SIGINT, self._signalled)
+        # Before the front's, which lets the child's signals in.
+        os.register_at_fork(after_in_child=self._leave_to_parent)
         target = options["target"]
         sys.argv = [target]
         settings = {
@@ -186,9 +188,16 @@ class _Responder:
         if not (again and self._control.tell("abandon")):
             self._control.tell("stop")
 
+    def _leave_to_parent(self) -> None:
+        """In a child that the application forked: a handler of Python would not run while it waits in a system call
+        that it entered just after the signal came."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            if signal.getsignal(signum) == self._signalled:
+                signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
+
     def _signalled(self, signum: int, frame: object) -> None:
         if os.getpid() != self._pid:
-            # A child that the application forked: the parent is not who was meant.
+            # A forked child that has not come to _leave_to_parent yet: the parent is not who was meant.
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
             return
