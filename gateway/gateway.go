@@ -91,7 +91,7 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	})
 	p.dispatcher = g.dispatcher
 	g.pool = p
-	count := cfg.Workers.Processes()
+	_, count := cfg.Workers.Processes()
 	if start.Attached != nil {
 		count = 1
 	}

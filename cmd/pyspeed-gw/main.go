@@ -161,7 +161,7 @@ func signals(gone <-chan struct{}) (stop, hurry context.Context) {
 
 // importApplication starts one worker and stops it again.
 func (l launcher) importApplication(c *config.Config, s *config.Sources) (string, error) {
-	c.Workers.Count = 1
+	c.Workers.Count = config.Count{Min: 1, Max: 1}
 	if os.Getenv("GOGC") == "" {
 		// The hot paths make no garbage, so collecting more often costs nothing and the heap
 		// stays half as large.

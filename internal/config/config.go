@@ -8,6 +8,7 @@ type Config struct {
 	App     App
 	Server  Server
 	Workers Workers
+	Reload  Reload
 	Log     Log
 	Admin   Admin
 	// Upstreams are the entries of [[upstream]], in their order.
@@ -26,6 +27,8 @@ type App struct {
 	EnvFile  string // absolute, or "" for none; ReadEnvFile reads it
 	RootPath string // "" or a path with a leading and no trailing slash
 	Lifespan string // auto, on, off
+	// ImportTimeout and LifespanTimeout bound parts of a start, the latter also of a stop; 0: no bound of their own.
+	ImportTimeout, LifespanTimeout time.Duration
 }
 
 // Server says where to listen, and what a client may do.
@@ -36,6 +39,8 @@ type Server struct {
 	BufferBudget int64     // for all answers that clients have not taken yet
 	Backlog      int       // of each listening socket
 	PIDFile      string    // absolute, or "" for none
+	User, Group  string    // names or numbers; "": stay
+	Umask        int       // -1: as inherited
 	Limits       Limits
 	Timeouts     Timeouts
 }
@@ -57,11 +62,14 @@ type Timeouts struct {
 	Idle     time.Duration // of a connection between two requests
 	Write    time.Duration // in which the client takes nothing of the answer
 	Shutdown time.Duration // for running requests when the server stops
+	// From the call of the application to the head of its answer: until its worker's stacks are logged, and until
+	// 504; 0: never.
+	RequestSoft, Request time.Duration
 }
 
 // Workers says how many Python processes there are and what may wait for them.
 type Workers struct {
-	Count          int    // processes; 0: as many as Processes finds CPUs
+	Count          Count
 	Threads        int    // of one WSGI process; 0: adaptive
 	Model          string // threads, gevent: what a WSGI process runs requests on
 	Queue          int    // requests that may wait for a worker
@@ -69,15 +77,38 @@ type Workers struct {
 	InFlight       int // requests that one worker may hold; 0: adaptive
 	StartupTimeout time.Duration
 	Timeout        time.Duration // for which the application may hold a worker's loop
+	IdleTimeout    time.Duration // for which fewer workers must suffice before one goes
+	MaxMemory      int64         // of all workers; 0: by the cgroup's limit
+	// When a worker is replaced; 0: not for that.
+	MaxRequests, MaxRequestsJitter int
+	MaxLifetime                    time.Duration
+	MaxRSS                         int64
+	Preload                        bool
+	Overlap                        int      // new workers that a reload starts at once; 0: all
+	Warmup                         []string // paths that a new worker is asked for first
 }
 
-// Processes is the number of worker processes to start: Count, or for "auto"
-// the CPUs this process may use.
-func (w *Workers) Processes() int {
-	if w.Count > 0 {
-		return w.Count
+// Processes is the number of worker processes to start with, and the most there may be: for "auto" the CPUs this
+// process may use.
+func (w *Workers) Processes() (first, most int) {
+	if w.Count.Max > 0 {
+		return w.Count.Min, w.Count.Max
 	}
-	return CPUs()
+	n := CPUs()
+	return n, n
+}
+
+// Reload says what happens when a file changes, in development.
+type Reload struct {
+	Enabled     bool
+	Directories []string // as they were written; relative ones are meant from the application's folder
+	Include     []string // patterns
+	Exclude     []string
+	Gitignore   bool
+	Delay       time.Duration
+	Poll        string // auto, on, off
+	Browser     bool   // pages refresh themselves
+	OnError     string // page, keep
 }
 
 // Log says what is written where.
@@ -85,10 +116,12 @@ type Log struct {
 	Level      string // debug, info, warning, error
 	Access     string // off, combined, json
 	AccessFile string // absolute, or "-" for standard output
+	File       string // of the server's own messages: absolute, or "-" for standard error
 	Format     string // text, json
 }
 
 // Admin is the listener for metrics and health.
 type Admin struct {
-	Bind Address // the zero Address: none
+	Bind    Address // the zero Address: none
+	Control string  // "auto", "off", or an absolute path
 }

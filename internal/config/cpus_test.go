@@ -47,10 +47,10 @@ func TestCPUs(t *testing.T) {
 	if n := CPUs(); n < 1 || n > runtime.NumCPU() {
 		t.Errorf("%d of %d", n, runtime.NumCPU())
 	}
-	if n := (&Workers{}).Processes(); n != CPUs() {
-		t.Errorf("auto is %d processes, want %d", n, CPUs())
+	if first, most := (&Workers{}).Processes(); first != CPUs() || most != first {
+		t.Errorf("auto is %d to %d processes, want %d", first, most, CPUs())
 	}
-	if n := (&Workers{Count: 7}).Processes(); n != 7 {
-		t.Errorf("7 is %d processes", n)
+	if first, most := (&Workers{Count: Count{2, 7}}).Processes(); first != 2 || most != 7 {
+		t.Errorf("2-7 is %d to %d processes", first, most)
 	}
 }

@@ -180,13 +180,16 @@ func TestLoadFails(t *testing.T) {
 		strings.Repeat("/long", 15)+`...": the absolute path has 150 bytes and that of a unix socket may have 107`)
 
 	f("a:b -k eventlet", "", "-k: eventlet is not supported, as it is no longer maintained; use --model gevent, or --model threads without eventlet's patches")
-	f("a:b --reload", "", "--reload is not supported: start pyspeed-gw again after a change")
+	f("a:b --reload-engine poll", "", "--reload-engine is not supported: use --reload-poll")
+	f("a:b -w 8-2", "", `-w: expected a whole number from 1 to 1024, "auto", or { min = 0, max = 8 } (as a flag 0-8), got "8-2"`)
+	f("a:b --umask 888", "", `--umask: expected an octal mask from "000" to "777", got "888"`)
+	f("a:b --warmup x", "", `--warmup: expected an array of paths that begin with /, got the string "x"`)
 	f("a:b --ssl-keyfile=k.pem", "", "--ssl-keyfile is not supported: terminate TLS in front of pyspeed-gw")
 	f("a:b --workers-kill-timeout 30", "", "--workers-kill-timeout is not supported: use --timeout for workers that hang and --timeout-shutdown for stopping")
 	f("--check-config a:b", "", "--check-config is not supported: use the command check, as in pyspeed-gw check -c FILE")
 
 	f("a:b", "PYSPEED_WORKERS_QUEUE=x", `environment variable PYSPEED_WORKERS_QUEUE: expected a whole number from 1 to 1000000, got "x"`)
-	f("a:b", "WEB_CONCURRENCY=-1", `environment variable WEB_CONCURRENCY: expected a whole number from 1 to 1024 or "auto", got "-1"`)
+	f("a:b", "WEB_CONCURRENCY=-1", `environment variable WEB_CONCURRENCY: expected a whole number from 1 to 1024, "auto", or { min = 0, max = 8 } (as a flag 0-8), got "-1"`)
 	f("a:b", "PORT=http", `environment variable PORT: expected a port from 0 to 65535, got "http"`)
 	f("a:b", "PORT=+80", `environment variable PORT: expected a port from 0 to 65535, got "+80"`)
 	f("a:b --env-file src", "", `--env-file: cannot use "`+dir+`/src": it is a folder`)

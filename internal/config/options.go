@@ -41,6 +41,7 @@ func groups() []group {
 		{"server.limits", "Limits"},
 		{"server.timeouts", "Timeouts"},
 		{"workers", "Workers"},
+		{"reload", "Reload on change"},
 		{"log", "Logging"},
 		{"admin", "Administration"},
 	}
@@ -61,6 +62,7 @@ const (
 func options() []option {
 	const day = 24 * time.Hour
 	wait := duration{time.Millisecond, day}
+	orNever := duration{0, 10 * 365 * day} // 0 stands for never
 	return []option{
 		{
 			key: keyTarget, kind: target{}, value: "",
@@ -111,6 +113,16 @@ func options() []option {
 			field: func(c *Config) any { return &c.App.Lifespan },
 			help:  "ASGI lifespan; with auto an application may be without",
 		},
+		{
+			key: "app.import_timeout", kind: orNever, value: "0s", flags: []string{"--import-timeout"},
+			field: func(c *Config) any { return &c.App.ImportTimeout },
+			help:  "time for the import of the application, within workers.startup_timeout; 0: no time of its own",
+		},
+		{
+			key: "app.lifespan_timeout", kind: orNever, value: "0s", flags: []string{"--lifespan-timeout"},
+			field: func(c *Config) any { return &c.App.LifespanTimeout },
+			help:  "time for each of lifespan startup and shutdown; 0: only workers.startup_timeout and server.timeouts.shutdown count",
+		},
 
 		{
 			key: keyBind, kind: addresses{}, value: "127.0.0.1:8000", flags: []string{"--bind", "-b"},
@@ -145,6 +157,22 @@ func options() []option {
 			key: "server.pid", kind: filePath{"the path of a file", checkParent, isEmpty}, value: "", flags: []string{"--pid"},
 			field: func(c *Config) any { return &c.Server.PIDFile },
 			help:  "file to write the process id to",
+		},
+		{
+			key: "server.user", kind: name{"the name or number of a user"}, value: "", flags: []string{"--user", "-u"},
+			field: func(c *Config) any { return &c.Server.User },
+			help:  "user to become once the addresses are open; empty: stay",
+			more:  "The pid file, the logs and the sockets are opened before. Only root can become another user.",
+		},
+		{
+			key: "server.group", kind: name{"the name or number of a group"}, value: "", flags: []string{"--group", "-g"},
+			field: func(c *Config) any { return &c.Server.Group },
+			help:  "group to become; empty: that of server.user, or stay",
+		},
+		{
+			key: "server.umask", kind: octal{}, value: "", flags: []string{"--umask", "-m"},
+			field: func(c *Config) any { return &c.Server.Umask },
+			help:  "mode bits that new files do not get, of the gateway and its workers; empty: as inherited",
 		},
 
 		{
@@ -201,13 +229,26 @@ func options() []option {
 			field: func(c *Config) any { return &c.Server.Timeouts.Shutdown },
 			help:  "time for running requests to end when the server stops",
 		},
+		{
+			key: "server.timeouts.request_soft", kind: orNever, value: "30s", flags: []string{"--timeout-request-soft"},
+			field: func(c *Config) any { return &c.Server.Timeouts.RequestSoft },
+			help:  "time after which the stacks of the worker that runs a request are logged, once per request; 0: never",
+			more:  "Counted, like `request`, from the moment that the application is called until it begins its answer.",
+		},
+		{
+			key: "server.timeouts.request", kind: orNever, value: "60s", flags: []string{"--timeout-request"},
+			field: func(c *Config) any { return &c.Server.Timeouts.Request },
+			help:  "time for the application to begin its answer; then the client gets 504 and the worker is replaced once its other requests have ended; 0: any time",
+			more:  "An answer that has begun is not cut: streams may last. Not counted while a debugger holds the worker.",
+		},
 
 		{
-			key: keyCount, kind: number{min: 1, max: 1024, auto: true}, value: "auto", flags: []string{"--workers", "-w"},
+			key: keyCount, kind: counts{}, value: "auto", flags: []string{"--workers", "-w"},
 			variables: []string{"WEB_CONCURRENCY"},
 			field:     func(c *Config) any { return &c.Workers.Count },
-			help:      "Python processes; auto: one per CPU this process may use",
-			more:      "The CPU affinity and the cgroup's CPU quota, rounded up, are honoured.",
+			help:      "Python processes; auto: one per CPU this process may use; with min and max as many as the load asks for",
+			more: "With `auto` the CPU affinity, the cgroup's CPU quota, rounded up, and its memory limit are honoured. `{ min = 2, max = 8 }`, as a flag `2-8`, adds workers while requests wait " +
+				"and takes them away after `workers.idle_timeout`; with `min = 0` the first request waits for a worker to start.",
 		},
 		{
 			key: "workers.threads", kind: number{min: 1, max: 512, auto: true}, value: "auto", flags: []string{"--threads"},
@@ -247,6 +288,102 @@ func options() []option {
 			field: func(c *Config) any { return &c.Workers.Timeout },
 			help:  "a worker whose event loop or last free thread is held by the application for so long is killed and replaced; its stacks are logged",
 		},
+		{
+			key: "workers.idle_timeout", kind: wait, value: "30s", flags: []string{"--workers-idle-timeout"},
+			field: func(c *Config) any { return &c.Workers.IdleTimeout },
+			help:  "time that fewer workers must suffice before one is taken away",
+		},
+		{
+			key: "workers.max_memory", kind: size{0, 1 << 50}, value: "0", flags: []string{"--workers-max-memory"},
+			field: func(c *Config) any { return &c.Workers.MaxMemory },
+			help:  "resident memory of all workers beyond which none is added; 0: four fifths of the cgroup's limit, if it has one",
+		},
+		{
+			key: "workers.max_requests", kind: number{min: 0, max: 1 << 30}, value: "0", flags: []string{"--max-requests", "--limit-max-requests"},
+			field: func(c *Config) any { return &c.Workers.MaxRequests },
+			help:  "requests after which a worker is replaced; 0: any number",
+			more:  "Its successor is ready before it goes, and only one worker is replaced at a time, so no request waits for it.",
+		},
+		{
+			key: "workers.max_requests_jitter", kind: number{min: 0, max: 1 << 30}, value: "0", flags: []string{"--max-requests-jitter", "--limit-max-requests-jitter"},
+			field: func(c *Config) any { return &c.Workers.MaxRequestsJitter },
+			help:  "most requests that are added to max_requests, at random, so that workers are not replaced together",
+		},
+		{
+			key: "workers.max_lifetime", kind: orNever, value: "0s", flags: []string{"--workers-lifetime"},
+			field: func(c *Config) any { return &c.Workers.MaxLifetime },
+			help:  "age at which a worker is replaced, up to a tenth earlier at random; 0: any age",
+		},
+		{
+			key: "workers.max_rss", kind: size{0, 1 << 50}, value: "0", flags: []string{"--workers-max-rss"},
+			field: func(c *Config) any { return &c.Workers.MaxRSS },
+			help:  "resident memory at which a worker is replaced; 0: any size",
+		},
+		{
+			key: "workers.preload", kind: boolean{}, value: "false", flags: []string{"--preload", "--preload-app"},
+			field: func(c *Config) any { return &c.Workers.Preload },
+			help:  "import the application once and fork the workers from that process, which share its memory",
+			more:  "Refused with a reason where the import starts threads, which a fork would lose. A reload imports anew.",
+		},
+		{
+			key: "workers.overlap", kind: overlap{}, value: "all", flags: []string{"--overlap"},
+			field: func(c *Config) any { return &c.Workers.Overlap },
+			help:  "new workers that a reload starts beside the old ones at once; less needs less memory and takes longer",
+		},
+		{
+			key: "workers.warmup", kind: texts{"paths that begin with /", isPath}, value: "", flags: []string{"--warmup"},
+			field: func(c *Config) any { return &c.Workers.Warmup },
+			help:  "paths that a new worker is asked for (GET) before it gets any client's request; an answer of 500 or more fails its start",
+		},
+
+		{
+			key: "reload.enabled", kind: boolean{}, value: "false", flags: []string{"--reload"},
+			field: func(c *Config) any { return &c.Reload.Enabled },
+			help:  "for development: replace the workers when a source file changes, and refresh the browser",
+			more:  "Requests that arrive meanwhile wait and are answered by the new code.",
+		},
+		{
+			key: "reload.directories", kind: texts{"folders", nil}, value: "", flags: []string{"--reload-dir"},
+			field: func(c *Config) any { return &c.Reload.Directories },
+			help:  "folders to watch, with all below them; none: app.directory",
+		},
+		{
+			key: "reload.include", kind: texts{"patterns", nil}, value: "", flags: []string{"--reload-include"},
+			field: func(c *Config) any { return &c.Reload.Include },
+			help:  "patterns of further files whose change replaces the workers, such as *.ini or config/**",
+			more:  "`*.py` does so always. `*` stands for anything but a slash, `**` for any folders, and a pattern without a slash is looked for in every folder.",
+		},
+		{
+			key: "reload.exclude", kind: texts{"patterns", nil}, value: "", flags: []string{"--reload-exclude"},
+			field: func(c *Config) any { return &c.Reload.Exclude },
+			help:  "patterns of files and folders that are not watched",
+		},
+		{
+			key: "reload.gitignore", kind: boolean{}, value: "true", flags: []string{"--reload-gitignore"},
+			field: func(c *Config) any { return &c.Reload.Gitignore },
+			help:  "do not watch what .gitignore names either",
+		},
+		{
+			key: "reload.delay", kind: duration{0, time.Minute}, value: "50ms", flags: []string{"--reload-delay"},
+			field: func(c *Config) any { return &c.Reload.Delay },
+			help:  "quiet time after a change before it counts, so that many at once are one",
+		},
+		{
+			key: "reload.poll", kind: words{"auto", "on", "off"}, value: "auto", flags: []string{"--reload-poll"},
+			field: func(c *Config) any { return &c.Reload.Poll },
+			help:  "look at the files instead of waiting for events; auto: where the file system has none, as on network and shared folders",
+		},
+		{
+			key: "reload.browser", kind: boolean{}, value: "true", flags: []string{"--reload-browser"},
+			field: func(c *Config) any { return &c.Reload.Browser },
+			help:  "have pages in browsers on this machine refresh themselves after a change",
+			more:  "A script is added to HTML answers, only where the client and the Host are this machine. A changed style sheet is exchanged without loading the page again.",
+		},
+		{
+			key: "reload.on_error", kind: words{"page", "keep"}, value: "page", flags: []string{"--reload-on-error"},
+			field: func(c *Config) any { return &c.Reload.OnError },
+			help:  "what is served when the new code does not start: a page with the traceback, or still the old code",
+		},
 
 		{
 			key: "log.level", kind: words{"debug", "info", "warning", "error"}, value: "info", flags: []string{"--log-level"},
@@ -267,6 +404,13 @@ func options() []option {
 			more:     "Only the flag turns the lines on, in the format combined, where no other flag says how they are.",
 		},
 		{
+			key: "log.file", kind: filePath{`"-" or the path of a file`, checkParent, isDash}, value: "-",
+			flags: []string{"--log-file", "--error-logfile"},
+			field: func(c *Config) any { return &c.Log.File },
+			help:  "file for the server's own messages and the workers' output; - is standard error",
+			more:  "At SIGUSR1 it is opened anew, as is `access_file`.",
+		},
+		{
 			key: "log.format", kind: words{"text", "json"}, value: "text", flags: []string{"--log-format"},
 			field: func(c *Config) any { return &c.Log.Format },
 			help:  "format of the server's own messages, on standard error",
@@ -277,6 +421,12 @@ func options() []option {
 			field: func(c *Config) any { return &c.Admin.Bind },
 			help:  "listen there for metrics and health; empty: nowhere",
 			more:  "Whoever reaches this address can read the metrics: keep it on a private one, such as `127.0.0.1:9090`.",
+		},
+		{
+			key: "admin.control", kind: filePath{`"auto", "off" or the path of a socket`, checkParent, isAutoOrOff}, value: "auto", flags: []string{"--control"},
+			field: func(c *Config) any { return &c.Admin.Control },
+			help:  "unix socket for pyspeed-gw ctl; auto: pyspeed.sock in $RUNTIME_DIRECTORY, or beside the file; off: none",
+			more:  "Who may open it may stop the workers: it has mode 0600. Where it cannot be made there is a warning, and no socket.",
 		},
 	}
 }

@@ -105,6 +105,8 @@ func isEmpty(s string) bool { return s == "" }
 func isDash(s string) bool  { return s == "-" }
 func never(string) bool     { return false }
 
+func isAutoOrOff(s string) bool { return s == "auto" || s == "off" }
+
 // isProgramName reports whether s is "auto" or a name to look for on PATH.
 func isProgramName(s string) bool {
 	return s != "" && !strings.ContainsRune(s, filepath.Separator)

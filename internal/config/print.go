@@ -29,8 +29,9 @@ func Print(w io.Writer, c *Config, s *Sources) error {
 				width = max(width, n)
 			}
 			comment := oneLine(s.Origin(o.key).String())
-			if o.key == keyCount && c.Workers.Count == 0 {
-				comment += fmt.Sprintf("; %d here", c.Workers.Processes())
+			if o.key == keyCount && c.Workers.Count == (Count{}) {
+				first, _ := c.Workers.Processes()
+				comment += fmt.Sprintf("; %d here", first)
 			}
 			comments = append(comments, comment)
 		}

@@ -7,12 +7,10 @@ import "strings"
 func unsupported(name string) string {
 	const (
 		tls      = "terminate TLS in front of pyspeed-gw"
-		reload   = "start pyspeed-gw again after a change"
-		recycle  = "workers are not recycled"
+		reload   = "use --reload-dir, --reload-include, --reload-exclude and --reload-on-error"
 		protocol = "HTTP/1.1 is what is served, and there is nothing to choose"
-		user     = "start pyspeed-gw as the user it shall run as, for example with User= of systemd"
 		proxies  = "forwarded addresses are not taken from requests"
-		logging  = "use --log-level, --log-format and --access"
+		logging  = "use --log-level, --log-format, --log-file and --access"
 		headers  = "answers have the application's header fields, and Date"
 		hooks    = "no Python runs in the gateway"
 	)
@@ -23,17 +21,16 @@ func unsupported(name string) string {
 		return "use --timeout for workers that hang and --timeout-shutdown for stopping"
 	case "--timeout-worker-healthcheck":
 		return "use --startup-timeout for workers that do not become ready"
-	case "--max-requests", "--max-requests-jitter", "--limit-max-requests", "--limit-max-requests-jitter",
-		"--workers-lifetime", "--workers-max-rss":
-		return recycle
-	case "--reload":
+	case "--reload-engine", "--reload-tick":
+		return "use --reload-poll"
+	case "--reload-extra-file", "--reload-paths", "--reload-ignore-dirs", "--reload-ignore-patterns", "--reload-ignore-paths", "--reload-ignore-worker-failure":
 		return reload
-	case "--preload", "--preload-app":
-		return "every worker imports the application itself"
+	case "--rss-sample-interval", "--rss-samples":
+		return "use --workers-max-rss; it is looked at every second"
 	case "-D", "--daemon":
 		return "use a service manager, such as systemd, and --pid"
-	case "-u", "--user", "-g", "--group", "-m", "--umask", "--initgroups":
-		return user
+	case "--initgroups":
+		return "use --user: its groups come with it"
 	case "-e", "--env":
 		return "use --env-file, or set the variable for pyspeed-gw: workers inherit it"
 	case "--env-files":
@@ -56,7 +53,7 @@ func unsupported(name string) string {
 		return proxies
 	case "--access-logformat", "--access-log-fmt", "--access-log-format":
 		return "use --access combined or --access json"
-	case "--error-logfile", "--log-file", "--error-log", "--capture-output", "--log-config", "--log-config-json",
+	case "--error-log", "--capture-output", "--log-config", "--log-config-json",
 		"--logger-class", "--log-syslog", "--no-use-colors", "--use-colors", "--disable-redirect-access-to-syslog":
 		return logging
 	case "--limit-request-field_size":
@@ -76,7 +73,6 @@ func unsupported(name string) string {
 	}
 	for _, p := range []struct{ prefix, hint string }{
 		{"--ssl-", tls},
-		{"--reload-", reload},
 		{"--ws-", protocol},
 		{"--http1-", protocol},
 		{"--http2-", protocol},
