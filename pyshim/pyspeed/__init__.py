@@ -15,9 +15,16 @@ if TYPE_CHECKING:
     from .background import serving as serving
     from .control import StartFailed as StartFailed
     from .launch import GatewayError as GatewayError
+    from .recycling import recycle as recycle
     from .run import run_app as run_app
 
-_PUBLIC = {"run_app": "run", "serving": "background", "GatewayError": "launch", "StartFailed": "control"}
+_PUBLIC = {
+    "run_app": "run",
+    "serving": "background",
+    "GatewayError": "launch",
+    "StartFailed": "control",
+    "recycle": "recycling",
+}
 
 
 def __getattr__(name: str) -> object:

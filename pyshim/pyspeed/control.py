@@ -19,12 +19,16 @@ from . import records
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
-    from typing import Any, Callable, Dict, List
+    from typing import Any, Callable, Dict, List, Optional
 
     Message = Dict[str, Any]
     Handler = Callable[[Message], None]
 
 _INT_MOST = 0x7FFFFFFF
+
+# What has this process replaced, for pyspeed.recycle(reason); None where nobody could. Set before the application
+# is loaded.
+recycler: Optional[Callable[[str], None]] = None
 
 
 class StartFailed(Exception):
@@ -57,6 +61,7 @@ class Control:
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_writer, False)
         self._over = native("_thread", "allocate_lock")()  # held while the thread runs
+        self._recycled = native("_thread", "allocate_lock")()  # held once that was asked for
         # Called on the control thread when the gateway is gone. A worker ends with it: every client is gone
         # too, and nothing is left to be finished.
         self.on_gone: Callable[[], None] = lambda: os._exit(1)
@@ -72,6 +77,11 @@ class Control:
                 self._sock.sendall(b"".join(parts))
         except OSError:
             pass
+
+    def recycle(self, reason: str) -> None:
+        """Ask the gateway for another worker in this one's place; the first time only. Any thread."""
+        if self._recycled.acquire(False):
+            self.send({"event": "recycle", "reason": reason})
 
     def receive(self) -> Message:
         """Wait for the next command. Raises EOFError when the gateway is gone."""

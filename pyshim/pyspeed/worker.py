@@ -15,6 +15,7 @@ import threading
 from _socket import socket
 from mmap import mmap
 
+from . import control as controls
 from . import loader
 from .control import Control, StartFailed, resident_kib
 from .tracebacks import summary, trimmed
@@ -70,6 +71,7 @@ def main(arguments: List[str], imported: Callable[[], None] = lambda: None) -> i
     marks = mmap(MARKS, MARKS_LENGTH)
     os.close(MARKS)
     control = Control(commands)
+    controls.recycler = control.recycle
     os.register_at_fork(after_in_child=lambda: _leave_to_parent(data, commands))
     try:
         settings = control.receive()
@@ -253,6 +255,7 @@ def _leave_to_parent(*sockets: socket) -> None:
 
     With the sockets the child would hide the parent's death from the gateway, and could answer its requests.
     """
+    controls.recycler = None
     for sock in sockets:
         os.close(sock.detach())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

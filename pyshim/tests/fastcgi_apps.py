@@ -61,6 +61,15 @@ def w_open(environ: Any, start_response: Any) -> Any:
     return _text(start_response, b"open")
 
 
+def w_recycle(environ: Any, start_response: Any) -> Any:
+    import pyspeed
+
+    pyspeed.recycle("the cache\ngrew")
+    pyspeed.recycle("again")
+    _gates[environ["QUERY_STRING"]].wait(30)
+    return _text(start_response, b"recycled")
+
+
 def w_chunks(environ: Any, start_response: Any) -> Any:
     start_response("200 OK", [("Content-Type", "text/plain")])
     yield b"first"

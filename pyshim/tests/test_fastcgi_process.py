@@ -476,6 +476,23 @@ def test_a_stop_finishes_what_runs(target: str, number: int) -> None:
         assert ("lifespan ended" in responder.log) == (target == "asgi")
 
 
+def test_recycling_is_a_stop_in_order() -> None:
+    """Exit code 0, for the process manager to start another; a signal in the middle of it does not hurry it."""
+    with Responder("fastcgi_apps:wsgi") as responder:
+        with responder.connect() as client, responder.connect() as idle:
+            assert idle.get("/hello", keep=True).body == b"hello"
+            client.send(peer.request(peer.environment("/recycle?recycling"), request_id=1, keep=True))
+            assert idle.at_end(), "a connection without a request is closed"
+            responder.process.send_signal(signal.SIGTERM)
+            client.send(peer.request(peer.environment("/open?recycling"), request_id=2, keep=True))
+            assert client.answer(1).body == b"recycled"
+            assert client.answer(2).body == b"open"
+            assert client.at_end()
+        assert responder.process.wait(peer.TIMEOUT) == 0
+        assert responder.log.count("asked to be recycled") == 1
+        assert "asked to be recycled: the cache\\ngrew\n" in responder.log
+
+
 def test_a_stop_does_not_wait_for_half_a_record() -> None:
     with Responder("fastcgi_apps:wsgi", "--graceful-timeout", "60s") as responder, responder.connect() as client:
         client.send(peer.begin()[:5])

@@ -9,6 +9,7 @@ What the front needs is imported here, before the application, which may patch t
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from _socket import socketpair
 from mmap import mmap
 
 from .. import __version__, loader, worker
+from .. import control as controls
 from ..control import StartFailed
 from ..tracebacks import summary, trimmed
 from . import options as table
@@ -109,6 +111,8 @@ class _Responder:
         self._control = LocalControl()
         self._front: Front | None = None
         self._pid = os.getpid()
+        self._recycled = _thread.allocate_lock()  # held once that was asked for
+        self._to_stop = False  # it was asked for before there was a front
 
     def run(self) -> int:
         options = self._options
@@ -116,6 +120,7 @@ class _Responder:
         signal.signal(signal.SIGINT, self._signalled)
         # Before the front's, which lets the child's signals in.
         os.register_at_fork(after_in_child=self._leave_to_parent)
+        controls.recycler = self._recycle
         target = options["target"]
         sys.argv = [target]
         settings = {
@@ -165,7 +170,7 @@ class _Responder:
             options["graceful_timeout"],
             _most(),
             self._stop_application,
-            lambda: _end(self._listener, worker.EXIT_OK if front.asked else EXIT_CONFIGURATION),
+            lambda: _end(self._listener, worker.EXIT_OK if front.asked or front.recycled else EXIT_CONFIGURATION),
         )
 
         def serving() -> None:
@@ -175,6 +180,8 @@ class _Responder:
             signal.set_wakeup_fd(front.wake_fd, warn_on_full_buffer=False)
             self._front = front
             front.start()
+            if self._to_stop:
+                front.recycle()
 
         control: Any = self._control
         marks = mmap(-1, worker.MARKS_LENGTH)
@@ -188,9 +195,21 @@ class _Responder:
         if not (again and self._control.tell("abandon")):
             self._control.tell("stop")
 
+    def _recycle(self, reason: str) -> None:
+        """End in order: whoever manages this process starts it anew. Any thread."""
+        if self._recycled.acquire(False):
+            sys.stderr.write(
+                "pyspeed: stopping, as the application asked to be recycled%s\n"
+                % (reason and ": " + ascii(reason)[1:-1])
+            )
+            self._to_stop = True
+            if self._front is not None:
+                self._front.recycle()
+
     def _leave_to_parent(self) -> None:
         """In a child that the application forked: a handler of Python would not run while it waits in a system call
         that it entered just after the signal came."""
+        controls.recycler = None
         for signum in (signal.SIGTERM, signal.SIGINT):
             if signal.getsignal(signum) == self._signalled:
                 signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)

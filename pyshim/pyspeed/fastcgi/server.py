@@ -87,6 +87,7 @@ class Front:
         self._drained = False
         self._hurried = False
         self._ended = False
+        self.recycled = False  # the application has asked for another process
         self._masks: Dict[int, Any] = {}  # signal masks of threads that fork at the moment
         self._over = allocate_lock()  # held while the thread runs
 
@@ -112,6 +113,11 @@ class Front:
     def stop(self) -> None:
         """Answer what has arrived, then stop the application; the second time: at once. For signal handlers."""
         self._handled += 1
+        self._wake()
+
+    def recycle(self) -> None:
+        """Answer what has arrived, then stop the application; a signal may still follow. Any thread."""
+        self.recycled = True
         self._wake()
 
     def close(self) -> None:
@@ -197,7 +203,7 @@ class Front:
             self._accept_more(True)
         if self.asked > 1:
             self._give_up()
-        if self.asked and not self._stopping:
+        if (self.asked or self.recycled) and not self._stopping:
             self._begin_to_stop(now)
         if self._stopping:
             self._go_on_stopping(now)
