@@ -78,7 +78,7 @@ type Workers struct {
 	StartupTimeout time.Duration
 	Timeout        time.Duration // for which the application may hold a worker's loop
 	IdleTimeout    time.Duration // for which fewer workers must suffice before one goes
-	MaxMemory      int64         // of all workers; 0: by the cgroup's limit
+	MaxMemory      int64         // of all workers; 0: by the cgroup's limit or the machine's memory
 	// When a worker is replaced; 0: not for that.
 	MaxRequests, MaxRequestsJitter int
 	MaxLifetime                    time.Duration
@@ -88,14 +88,33 @@ type Workers struct {
 	Warmup                         []string // paths that a new worker is asked for first
 }
 
-// Processes is the number of worker processes to start with, and the most there may be: for "auto" the CPUs this
-// process may use.
-func (w *Workers) Processes() (first, most int) {
+// Processes is the number of worker processes to start with, and the most there may be. For "auto" these are the CPUs
+// this process may use; where so many workers may be more than the memory holds, one is started first, and the others as
+// its size allows.
+func (w *Workers) Processes() (first, most int) { return w.processes(CPUs(), Memory()) }
+
+// spacious is the memory for each worker at which all are started without a look at the size of one: more than most
+// applications take when they have just been imported.
+const spacious = 256 << 20
+
+func (w *Workers) processes(cpus int, memory int64) (first, most int) {
 	if w.Count.Max > 0 {
 		return w.Count.Min, w.Count.Max
 	}
-	n := CPUs()
-	return n, n
+	if budget := w.memoryBudget(memory); budget > 0 && int64(cpus) > budget/spacious {
+		return 1, cpus
+	}
+	return cpus, cpus
+}
+
+// MemoryBudget is what all workers together may have resident for another to be added; 0: any amount.
+func (w *Workers) MemoryBudget() int64 { return w.memoryBudget(Memory()) }
+
+func (w *Workers) memoryBudget(memory int64) int64 {
+	if w.MaxMemory > 0 {
+		return w.MaxMemory
+	}
+	return memory - memory/5 // the gateway, the kernel and the workers' growth have the rest
 }
 
 // Reload says what happens when a file changes, in development.

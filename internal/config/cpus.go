@@ -23,33 +23,16 @@ func CPUs() int {
 // cgroupQuota is the smallest CPU quota of this process's cgroup and those
 // above it, in CPUs; 0 when there is none. root is the file system's root.
 func cgroupQuota(root fs.FS) float64 {
-	data, err := fs.ReadFile(root, "proc/self/cgroup")
-	if err != nil {
-		return 0
-	}
 	lowest := 0.0
-	for line := range strings.Lines(string(data)) {
-		// hierarchy-id:controllers:path, see cgroups(7).
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) != 3 {
-			continue
+	eachCgroup(root, "cpu", func(dir string, v2 bool) {
+		read := quotaV1
+		if v2 {
+			read = quotaV2
 		}
-		mount, read := "sys/fs/cgroup", quotaV2
-		if parts[1] != "" {
-			if !strings.Contains(","+parts[1]+",", ",cpu,") {
-				continue
-			}
-			mount, read = "sys/fs/cgroup/cpu", quotaV1
+		if q := read(root, dir); q > 0 && (lowest == 0 || q < lowest) {
+			lowest = q
 		}
-		for dir := path.Join("/", parts[2]); ; dir = path.Dir(dir) {
-			if q := read(root, path.Join(mount, dir)); q > 0 && (lowest == 0 || q < lowest) {
-				lowest = q
-			}
-			if dir == "/" {
-				break
-			}
-		}
-	}
+	})
 	return lowest
 }
 

@@ -247,7 +247,7 @@ func options() []option {
 			variables: []string{"WEB_CONCURRENCY"},
 			field:     func(c *Config) any { return &c.Workers.Count },
 			help:      "Python processes; auto: one per CPU this process may use; with min and max as many as the load asks for",
-			more: "With `auto` the CPU affinity, the cgroup's CPU quota, rounded up, and its memory limit are honoured. `{ min = 2, max = 8 }`, as a flag `2-8`, adds workers while requests wait " +
+			more: "With `auto` the CPU affinity, the cgroup's CPU quota, rounded up, and `workers.max_memory` are honoured. `{ min = 2, max = 8 }`, as a flag `2-8`, adds workers while requests wait " +
 				"and takes them away after `workers.idle_timeout`; with `min = 0` the first request waits for a worker to start.",
 		},
 		{
@@ -296,7 +296,8 @@ func options() []option {
 		{
 			key: "workers.max_memory", kind: size{0, 1 << 50}, value: "0", flags: []string{"--workers-max-memory"},
 			field: func(c *Config) any { return &c.Workers.MaxMemory },
-			help:  "resident memory of all workers beyond which none is added; 0: four fifths of the cgroup's limit, if it has one",
+			help:  "resident memory of all workers beyond which none is added; 0: four fifths of what the cgroup or the machine has",
+			more:  "Memory that workers share counts once. It bounds `auto` and what comes on top of `min`: as many workers as were asked for by number are started in any case.",
 		},
 		{
 			key: "workers.max_requests", kind: number{min: 0, max: 1 << 30}, value: "0", flags: []string{"--max-requests", "--limit-max-requests"},

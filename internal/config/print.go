@@ -30,8 +30,8 @@ func Print(w io.Writer, c *Config, s *Sources) error {
 			}
 			comment := oneLine(s.Origin(o.key).String())
 			if o.key == keyCount && c.Workers.Count == (Count{}) {
-				first, _ := c.Workers.Processes()
-				comment += fmt.Sprintf("; %d here", first)
+				_, most := c.Workers.Processes()
+				comment += fmt.Sprintf("; %d here", most)
 			}
 			comments = append(comments, comment)
 		}
