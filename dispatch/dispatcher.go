@@ -21,6 +21,8 @@ type Settings struct {
 	Queue int
 	// QueueTimeout is the longest a request waits before it gets 503.
 	QueueTimeout time.Duration
+	// StartTimeout is the longest it waits while no worker serves and one is Starting, where that is more.
+	StartTimeout time.Duration
 	// InFlight is a worker's window, at most 65,535; 0 adapts it.
 	InFlight int
 	Encoder  Encoder
@@ -59,6 +61,9 @@ type Dispatcher struct {
 	queue    queue
 	workers  []*worker
 	stopping bool
+	held     bool // by Hold
+	starting int  // workers on their way
+	awaited  bool // requests may have waited longer than QueueTimeout for one
 	// early is what was said of workers before Serve was called for them.
 	early map[string]early
 }
@@ -120,6 +125,9 @@ func (d *Dispatcher) Respond(x *exchange.Exchange) {
 
 // choose returns the least busy worker with room in its window, or nil. With d.mu held.
 func (d *Dispatcher) choose() *worker {
+	if d.held {
+		return nil
+	}
 	var best *worker
 	for _, w := range d.workers {
 		if w.serving && !w.suspended.Load() && w.outstanding < w.window && (best == nil || w.outstanding < best.outstanding) {
@@ -197,8 +205,7 @@ func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
 	var pump []*call
 	d.mu.Lock()
 	if !w.lost && !w.ended {
-		w.serving = true
-		pump = d.feed(d.Now(), nil)
+		pump = d.serve(w)
 	}
 	d.mu.Unlock()
 	if cfg.Serving != nil {
@@ -345,7 +352,8 @@ func (d *Dispatcher) expire() {
 	now := d.Now()
 	var late []*call
 	d.mu.Lock()
-	for c := d.queue.first(); c != nil && now-c.since >= d.QueueTimeout; c = d.queue.first() {
+	patience := d.patience()
+	for c := d.queue.first(); c != nil && !d.held && now-c.since >= patience; c = d.queue.first() {
 		d.queue.pop()
 		d.finish(c)
 		late = append(late, c)

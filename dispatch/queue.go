@@ -1,5 +1,7 @@
 package dispatch
 
+import "time"
+
 // queue holds waiting calls in order of arrival, in a ring. Guarded by Dispatcher.mu.
 type queue struct {
 	ring []*call // nil where a call was removed
@@ -85,4 +87,13 @@ func (q *queue) pop() *call {
 		q.remove(c)
 	}
 	return c
+}
+
+// restart has all that wait begin to do so now.
+func (q *queue) restart(now time.Duration) {
+	for p := q.head; p < q.tail; p++ {
+		if c := *q.at(p); c != nil {
+			c.since = now
+		}
+	}
 }

@@ -84,7 +84,7 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	}
 	g.dispatcher = dispatch.New(dispatch.Settings{
 		Loop:  g.loop,
-		Queue: cfg.Workers.Queue, QueueTimeout: cfg.Workers.QueueTimeout, InFlight: cfg.Workers.InFlight,
+		Queue: cfg.Workers.Queue, QueueTimeout: cfg.Workers.QueueTimeout, StartTimeout: cfg.Workers.StartupTimeout, InFlight: cfg.Workers.InFlight,
 		Encoder: dispatch.Encoder{ServerName: name, ServerPort: port, RootPath: cfg.App.RootPath},
 		Budget:  g.budget, Now: g.clock.Now, Log: log, Broken: p.broken,
 		Failed: func(f dispatch.Failure) { g.metrics.Failed(f.Metric()) },
@@ -143,7 +143,8 @@ func (g *Gateway) gauges() {
 	m.Gauge("pyspeed_workers_ready", func() float64 { return float64(g.dispatcher.Ready()) })
 	m.Writer(func(w io.Writer) {
 		waiting, loads := g.dispatcher.State()
-		fmt.Fprintf(w, "pyspeed_queue_length %d\n", waiting)
+		_, longest := g.dispatcher.Waiting()
+		fmt.Fprintf(w, "pyspeed_queue_length %d\npyspeed_queue_longest_wait_seconds %g\n", waiting, longest.Seconds())
 		for _, l := range loads {
 			fmt.Fprintf(w, "pyspeed_worker_in_flight{worker=%q} %d\npyspeed_worker_window{worker=%q} %d\n", l.ID, l.Outstanding, l.ID, l.Window)
 		}
