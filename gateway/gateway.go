@@ -304,7 +304,10 @@ func (g *Gateway) edges(listeners []net.Listener) ([]edge, error) {
 		Body:   l.Body, BodyMemory: exchange.MaxBody,
 		HeaderTimeout: t.Header, BodyTimeout: t.Body, IdleTimeout: t.Idle, WriteTimeout: t.Write,
 		Responder: g.responder(), Budget: g.budget, Clock: g.clock, Done: g.ended,
-		Problem: func(err error) { g.log.Error("cannot serve a request", "cause", err) },
+		Problem: func(err error) {
+			g.log.Error("cannot serve a request", "cause", err)
+			g.metrics.Failed(dispatch.FailBody.Metric())
+		},
 	}
 	if !g.asgi() {
 		// A slow upload must not hold a thread; an application on an event loop reads while it arrives.

@@ -39,7 +39,9 @@ type pooled struct {
 	worker *supervisor.Worker
 	lost   chan struct{}
 	asked  bool // a look at it is under way; of pool.mu
-	dumped bool // it hangs, and its stacks were logged; of the look that is under way
+	// Of the look that is under way:
+	dumped bool      // it hangs, and its stacks were logged
+	mute   time.Time // since when its control thread answers nothing; zero: it answers
 }
 
 // Add implements supervisor.Pool. The worker serves on a goroutine of its own.

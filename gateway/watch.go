@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"pyspeed/supervisor"
 )
 
 const (
@@ -52,7 +54,7 @@ func (p *pool) look(ctx context.Context, e *pooled, timeout time.Duration) {
 		p.mu.Unlock()
 	}()
 	w := e.worker
-	ping, cancel := context.WithTimeout(ctx, timeout)
+	ping, cancel := context.WithTimeout(ctx, silent)
 	pong, err := w.Ping(ping)
 	cancel()
 	if ctx.Err() != nil {
@@ -60,19 +62,20 @@ func (p *pool) look(ctx context.Context, e *pooled, timeout time.Duration) {
 	}
 	held := time.Duration(pong.LoopMilliseconds) * time.Millisecond
 	if err != nil {
-		held = timeout // its control thread cannot run either: something holds the interpreter
+		// Its control thread does not run either: it is stopped, or something holds the interpreter.
+		if e.mute.IsZero() {
+			e.mute = time.Now().Add(-silent)
+		}
+		held = time.Since(e.mute)
+	} else {
+		e.mute = time.Time{}
 	}
 	if held < silent {
 		return
 	}
 	if p.dispatcher.Suspend(w.ID) {
-		ids, err := w.Reclaim()
-		if err != nil {
-			return // it is gone, which Lost tells
-		}
-		moved := p.dispatcher.Reclaimed(w.ID, ids)
-		p.log.Warn("a worker does not turn: the application holds its event loop or all its threads", "worker", w.ID,
-			"for", held, "requests_moved", moved)
+		p.log.Warn("a worker does not turn: the application holds its event loop or all its threads, or it is stopped", "worker", w.ID, "for", held)
+		go p.reclaim(w)
 	}
 	if held < timeout {
 		e.dumped = false // it has turned since
@@ -94,4 +97,15 @@ func (p *pool) look(ctx context.Context, e *pooled, timeout time.Duration) {
 	}
 	p.dispatcher.Hung(w.ID)
 	w.Kill(fmt.Sprintf("the application held its event loop or all its threads for %s (workers.timeout is %s)", held.Round(time.Millisecond), timeout))
+}
+
+// reclaim gives to others what a worker has not begun. It waits for the worker's control thread.
+func (p *pool) reclaim(w *supervisor.Worker) {
+	ids, err := w.Reclaim()
+	if err != nil {
+		return // it is gone, which Lost tells
+	}
+	if moved := p.dispatcher.Reclaimed(w.ID, ids); moved > 0 {
+		p.log.Warn("what a worker had not begun goes to others", "worker", w.ID, "requests", moved)
+	}
 }

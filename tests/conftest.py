@@ -175,6 +175,8 @@ def start(
 
     def start_one(spec: Spec, *, ready: bool = True) -> Server:
         folder = tmp_path_factory.mktemp("server")
+        if spec.process.get("user"):
+            os.chmod(folder, 0o755)
         server = Server.start(spec, folder) if ready else Server(spec, folder)
         request.node.servers.append(server)
         return server

@@ -20,6 +20,7 @@ class AsyncConnection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._in, self._out = reader, writer
         self._reader = ResponseReader()
+        self.closes = False  # the last answer said that it is the connection's last
 
     @classmethod
     async def open(cls, address: Address) -> AsyncConnection:
@@ -57,6 +58,7 @@ class AsyncConnection:
                 body += event.data
             else:
                 assert isinstance(event, End) and head is not None
+                self.closes = head.closes
                 return Response(head, bytes(body), interim, event.trailers)
 
     async def close(self) -> None:

@@ -60,6 +60,10 @@ class Spec:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # Entries of [[upstream]]; with the route "/" the target is "".
     upstreams: Sequence[Mapping[str, Any]] = ()
+    # A program, with its arguments, that runs the rest of its command line in its own place.
+    prefix: tuple[str, ...] = ()
+    # For Popen, as the user to run as.
+    process: Mapping[str, Any] = field(default_factory=dict)
 
     def toml(self) -> str:
         tables: dict[str, dict[str, Any]] = {
@@ -165,7 +169,7 @@ class Server:
         config = workspace / "pyspeed.toml"
         config.write_text(spec.toml(), encoding="utf-8")
         self.process = subprocess.Popen(
-            spec.command(config),
+            [*spec.prefix, *spec.command(config)],
             cwd=spec.directory,
             env={**clean_environment(), **spec.env},
             stdin=subprocess.DEVNULL,
@@ -173,6 +177,7 @@ class Server:
             stderr=subprocess.STDOUT,
             preexec_fn=processes.die_with_parent,
             bufsize=-1,
+            **spec.process,
         )
         self._collector = threading.Thread(target=self.log.collect, args=(self.process.stdout,), daemon=True)
         self._collector.start()

@@ -23,8 +23,10 @@ def spec(
     *,
     workers: int = 2,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
+    env: Mapping[str, str] | None = None,
+    **more: Any,
 ) -> Spec:
-    """The animal's attribute is called as the interface."""
+    """The animal's attribute is called as the interface. ``more`` is for the Spec."""
     target = module if ":" in module else f"{module}:{interface}"
     return Spec(
         target=target,
@@ -32,8 +34,9 @@ def spec(
         directory=DIRECTORY,
         edge=EDGE_OF[interface],
         workers=workers,
-        env={"ZOO_RUNS": str(folder / "runs"), "ZOO_GATE": str(folder / "gate")},
+        env={"ZOO_RUNS": str(folder / "runs"), "ZOO_GATE": str(folder / "gate"), **(env or {})},
         settings=settings or {},
+        **more,
     )
 
 

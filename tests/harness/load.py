@@ -1,0 +1,78 @@
+"""Constant load that checks every answer, beside whatever a test does to the server."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import TracebackType
+
+from .client import PATIENCE, Address
+from .crowd import AsyncConnection, Outcome, ask_for_nonce
+from .wire import FramingError
+
+
+class Load:
+    """Clients that ask for nonces, one after the other, until the block ends; ``outcomes`` has all of them.
+
+    A wrong nonce in an answer, or a client that fails in another way, is raised at the end.
+    Nothing that is done to workers may close a client's connection, so one that breaks is an outcome with status 0.
+    """
+
+    def __init__(self, address: Address, prefix: str, clients: int = 16) -> None:
+        self.outcomes: list[Outcome] = []
+        self._address = address
+        self._prefix = prefix
+        self._clients = clients
+        self._stop = threading.Event()
+        self._failure: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, name="load")
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join(2 * PATIENCE)
+        if self._failure and error is None:
+            raise self._failure[0]
+        assert not self._thread.is_alive() or error is not None, "the load does not end"
+
+    @property
+    def done(self) -> int:
+        """How many requests have ended so far."""
+        return len(self.outcomes)
+
+    def failed(self, since: int = 0) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes[since:] if outcome.status != 200]
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._everybody())
+        except BaseException as error:
+            self._failure.append(error)
+
+    async def _everybody(self) -> None:
+        await asyncio.gather(*[self._client(number) for number in range(self._clients)])
+
+    async def _client(self, number: int) -> None:
+        connection: AsyncConnection | None = None
+        turn = 0
+        while not self._stop.is_set():
+            nonce = f"{self._prefix}-{number}-{turn}"
+            try:
+                if connection is None:
+                    connection = await AsyncConnection.open(self._address)
+                outcome = await ask_for_nonce(connection, nonce, number + turn)
+                if connection.closes:
+                    await connection.close()
+                    connection = None
+            except (FramingError, OSError) as error:
+                outcome = Outcome(nonce, 0, f"{type(error).__name__}: {error}")
+                if connection is not None:
+                    await connection.close()
+                connection = None
+            self.outcomes.append(outcome)
+            turn += 1
+        if connection is not None:
+            await connection.close()
