@@ -1,0 +1,50 @@
+package scaling
+
+import "time"
+
+// Sample is what was seen at one moment, and since the sample before.
+type Sample struct {
+	At time.Duration // on a clock that only goes forward
+	// Workers are those that take requests.
+	Workers []Worker
+	// Coming is how many others there are: that start, or wait for their next try to.
+	Coming int
+	// Waiting is how many requests the application was not called for yet, Oldest how long the first of them has waited.
+	Waiting int
+	Oldest  time.Duration
+	// Requests counts all that ever came.
+	Requests uint64
+	// Memory is what all workers have resident together, Largest what the largest has; 0: not known.
+	Memory, Largest int64
+}
+
+// Worker is one that takes requests.
+type Worker struct {
+	InFlight int
+	Threads  int     // most requests that it runs at once; 0: any number, on one event loop
+	Busy     float64 // mean share of its threads that had a request; 0 for an event loop
+	CPU      float64 // CPUs it kept busy
+}
+
+// load is what the workers did, each part as the number of workers that it would keep busy.
+type load struct {
+	all float64
+	cpu float64
+}
+
+func (s *Sample) load() (l load) {
+	for i := range s.Workers {
+		w := &s.Workers[i]
+		// Python code runs on one CPU at a time, whatever the number of threads.
+		l.all += max(w.Busy, min(w.CPU, 1))
+		l.cpu += w.CPU
+	}
+	return l
+}
+
+func (s *Sample) inFlight() (n int) {
+	for i := range s.Workers {
+		n += s.Workers[i].InFlight
+	}
+	return n
+}
