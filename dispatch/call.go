@@ -82,6 +82,7 @@ func (c *call) begin(x *exchange.Exchange) {
 	}
 
 	d.mu.Lock()
+	d.requests++
 	c.turn++
 	c.place = queued
 	c.body, c.embeddable = body, embeddable

@@ -35,6 +35,8 @@ type Settings struct {
 	// Broken is called when a worker broke the protocol or its connection ended by itself; the
 	// supervisor ends the process and calls Lost. Must not block.
 	Broken func(id string, cause error)
+	// Awaited is called when a request comes and no worker serves; nil: nobody wants to know. Must not block.
+	Awaited func()
 	// Failed is told of each failure. Must not block.
 	Failed func(Failure)
 }
@@ -59,6 +61,7 @@ type Dispatcher struct {
 
 	mu       sync.Mutex
 	queue    queue
+	requests uint64 // that came, ever
 	workers  []*worker
 	stopping bool
 	held     bool // by Hold
@@ -100,8 +103,7 @@ func (d *Dispatcher) Respond(x *exchange.Exchange) {
 	case d.queue.len == 0:
 		w := d.choose()
 		if w == nil {
-			if d.queue.push(c) {
-				d.mu.Unlock()
+			if d.wait(c) {
 				return
 			}
 			break
@@ -114,13 +116,25 @@ func (d *Dispatcher) Respond(x *exchange.Exchange) {
 			c.pump()
 		}
 		return
-	case d.queue.push(c):
-		d.mu.Unlock()
+	case d.wait(c):
 		return
 	}
 	d.finish(c)
 	d.mu.Unlock()
 	d.fail(c, failure)
+}
+
+// wait puts c into the queue; false means that it is full. Called with d.mu held, which true releases.
+func (d *Dispatcher) wait(c *call) bool {
+	if !d.queue.push(c) {
+		return false
+	}
+	tell := d.Awaited != nil && !slices.ContainsFunc(d.workers, func(w *worker) bool { return w.serving })
+	d.mu.Unlock()
+	if tell {
+		d.Awaited()
+	}
+	return true
 }
 
 // choose returns the least busy worker with room in its window, or nil. With d.mu held.
@@ -293,13 +307,14 @@ func (d *Dispatcher) settle(w *worker) {
 		return
 	}
 	d.workers = slices.DeleteFunc(d.workers, func(o *worker) bool { return o == w })
+	now := d.Now()
 	var failed, moved []*call
 	for id := range w.calls {
 		c := w.calls[id].Load()
 		if c == nil {
 			continue
 		}
-		w.take(c)
+		w.take(c, now)
 		if w.untouched(c) && !d.stopping {
 			moved = append(moved, c)
 			continue
@@ -309,7 +324,7 @@ func (d *Dispatcher) settle(w *worker) {
 	}
 	d.requeue(moved)
 	w.checkEmpty()
-	pump := d.feed(d.Now(), nil)
+	pump := d.feed(now, nil)
 	d.mu.Unlock()
 	if len(moved)+len(failed) > 0 {
 		d.Log.Warn("a worker died with requests", "worker", w.id, "failed", len(failed), "moved", len(moved))
@@ -368,6 +383,17 @@ func (d *Dispatcher) expire() {
 func (d *Dispatcher) Stop() {
 	d.mu.Lock()
 	d.stopping = true
+	d.failWaiting(FailStopping)
+}
+
+// NoWorker refuses what waits: no worker serves, and none could be started.
+func (d *Dispatcher) NoWorker() {
+	d.mu.Lock()
+	d.failWaiting(FailNoWorker)
+}
+
+// failWaiting ends all calls that wait. Called with d.mu held, which it releases.
+func (d *Dispatcher) failWaiting(f Failure) {
 	var all []*call
 	for c := d.queue.pop(); c != nil; c = d.queue.pop() {
 		d.finish(c)
@@ -375,7 +401,7 @@ func (d *Dispatcher) Stop() {
 	}
 	d.mu.Unlock()
 	for _, c := range all {
-		d.fail(c, FailStopping)
+		d.fail(c, f)
 	}
 }
 

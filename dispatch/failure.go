@@ -11,6 +11,7 @@ const (
 	FailQueueFull Failure = iota
 	FailQueueTime
 	FailStopping
+	FailNoWorker
 	FailApplication
 	FailAnswerHead
 	FailBody
@@ -31,6 +32,7 @@ var consequences = [failures]consequence{
 	FailQueueFull:   {"queue_full", http.StatusServiceUnavailable, "", "none"},
 	FailQueueTime:   {"queue_timeout", http.StatusServiceUnavailable, "", "none"},
 	FailStopping:    {"stopping", http.StatusServiceUnavailable, "", "none"},
+	FailNoWorker:    {"no_worker", http.StatusServiceUnavailable, "", "could not be started; the reason is in the log"},
 	FailApplication: {"application", http.StatusInternalServerError, "", "lives; the traceback is in the log"},
 	FailAnswerHead:  {"answer_head", http.StatusInternalServerError, "", "lives; the request is aborted"},
 	FailBody:        {"request_body", http.StatusInternalServerError, "", "lives; the request is aborted"},

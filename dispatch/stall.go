@@ -54,6 +54,7 @@ func (d *Dispatcher) Reclaimed(id string, ids []uint16) (moved int) {
 		d.mu.Unlock()
 		return 0
 	}
+	now := d.Now()
 	var back, left []*call
 	for _, id := range ids {
 		if int(id) >= len(w.calls) {
@@ -64,11 +65,11 @@ func (d *Dispatcher) Reclaimed(id string, ids []uint16) (moved int) {
 		case c == nil || w.marks[id] != 0:
 			// Not its to give back, or begun, whatever it says: never run twice.
 		case c.cancelled || d.stopping:
-			w.take(c)
+			w.take(c, now)
 			d.finish(c)
 			left = append(left, c)
 		default:
-			w.take(c)
+			w.take(c, now)
 			back = append(back, c)
 		}
 	}
@@ -78,7 +79,7 @@ func (d *Dispatcher) Reclaimed(id string, ids []uint16) (moved int) {
 		w.suspended.Store(false)
 	}
 	w.checkEmpty()
-	pump := d.feed(d.Now(), nil)
+	pump := d.feed(now, nil)
 	d.mu.Unlock()
 	for _, c := range left {
 		if c.cancelled {

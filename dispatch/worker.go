@@ -52,6 +52,9 @@ type worker struct {
 	heard     atomic.Int64 // when it last sent something; written by the reader
 	suspended atomic.Bool  // it hangs: no more requests until it sends something
 	busySince time.Duration
+	threads   int           // 0: it runs any number at once
+	busy      time.Duration // of all its threads together, until counted
+	counted   time.Duration
 
 	// The reader's.
 	fields []exchange.Field
@@ -62,8 +65,9 @@ type worker struct {
 func newWorker(d *Dispatcher, cfg Worker) *worker {
 	w := &worker{
 		d: d, id: cfg.ID, asgi: cfg.ASGI, marks: cfg.Marks,
-		ids:   1, // 0 is FastCGI's management id
-		empty: make(chan struct{}),
+		threads: cfg.Threads,
+		ids:     1, // 0 is FastCGI's management id
+		empty:   make(chan struct{}),
 	}
 	w.mux = fcgi.NewMux(w)
 	most := mostInFlight
@@ -91,6 +95,7 @@ func (w *worker) send(c *call, now time.Duration) {
 		id = uint16(w.ids)
 		w.ids++
 	}
+	w.count(now)
 	if w.outstanding++; w.outstanding == 1 {
 		w.busySince = now
 	}
@@ -134,8 +139,15 @@ func (w *worker) send(c *call, now time.Duration) {
 	w.mux.End(fcgi.CloseRecord(out, start))
 }
 
+// count adds the time since it was called last to that which the worker's threads were busy. With d.mu held.
+func (w *worker) count(now time.Duration) {
+	w.busy += time.Duration(min(w.outstanding, w.threads)) * (now - w.counted)
+	w.counted = now
+}
+
 // take removes c from the worker. With d.mu held.
-func (w *worker) take(c *call) {
+func (w *worker) take(c *call, now time.Duration) {
+	w.count(now)
 	w.calls[c.id].Store(nil)
 	w.free = append(w.free, c.id)
 	w.outstanding--
@@ -181,7 +193,7 @@ func (w *worker) end(c *call) (cancelled bool) {
 		w.now = d.Now()
 	}
 	d.mu.Lock()
-	w.take(c)
+	w.take(c, w.now)
 	w.adapt(w.now - c.sentAt)
 	cancelled = c.cancelled
 	var body *exchange.Body

@@ -157,10 +157,11 @@ func (p *Policy) more(s *Sample, n int) Decision {
 	if room <= 0 || s.Coming > 0 || n == 0 {
 		return Decision{}
 	}
-	want, why := 0, Auto
+	var want int
+	var why Reason
 	switch l := p.mean(); {
 	case p.bounds.Eager:
-		want = room
+		want, why = room, Auto
 	case float64(n) >= p.CPUs && (p.samples <= window || l.cpu >= exhausted*p.CPUs):
 		return Decision{}
 	case p.late >= lateSeen:

@@ -31,7 +31,6 @@ type machine struct {
 	// What was seen.
 	changes []change
 	most    int // workers at once
-	lost    int
 	longest time.Duration // that a request waited, of those that came after settled
 	settled time.Duration
 	short   int
