@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"strconv"
@@ -98,11 +99,12 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	g.supervisor = supervisor.New(supervisor.Settings{
 		Python: start.Python, Directory: cfg.App.Directory, Env: start.Env, Count: count, Archive: start.Archive, Log: log,
 		Attached:       start.Attached,
-		StartupTimeout: cfg.Workers.StartupTimeout, ShutdownTimeout: cfg.Server.Timeouts.Shutdown,
+		StartupTimeout: cfg.Workers.StartupTimeout, ImportTimeout: cfg.App.ImportTimeout, LifespanTimeout: cfg.App.LifespanTimeout,
+		ShutdownTimeout: cfg.Server.Timeouts.Shutdown,
 		Start: map[string]any{
 			"target": cfg.App.Target, "interface": cfg.App.Interface, "factory": cfg.App.Factory,
 			"directory": cfg.App.Directory, "threads": cfg.Workers.Threads, "max_threads": maxThreads, "model": cfg.Workers.Model,
-			"lifespan": cfg.App.Lifespan, "root_path": cfg.App.RootPath,
+			"lifespan": cfg.App.Lifespan, "lifespan_timeout": milliseconds(cfg.App.LifespanTimeout), "root_path": cfg.App.RootPath,
 			"server_name": name, "server_port": port, "multiprocess": count > 1, "software": "pyspeed/" + version,
 			"environment": start.toAttached(),
 		},
@@ -111,6 +113,9 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	g.gauges()
 	return g, nil
 }
+
+// milliseconds is d as control messages have it, which hold 31 bits.
+func milliseconds(d time.Duration) int { return int(min(d.Milliseconds(), math.MaxInt32)) }
 
 // toAttached is the part of the environment that a process gets told which is there already.
 func (s *Start) toAttached() []string {

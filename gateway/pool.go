@@ -40,8 +40,9 @@ type pooled struct {
 	lost   chan struct{}
 	asked  bool // a look at it is under way; of pool.mu
 	// Of the look that is under way:
-	dumped bool      // it hangs, and its stacks were logged
-	mute   time.Time // since when its control thread answers nothing; zero: it answers
+	dumped   bool      // it hangs, and its stacks were logged
+	mute     time.Time // since when its control thread answers nothing; zero: it answers
+	debugged time.Time // when somebody was last seen to debug it, as it hung
 }
 
 // Add implements supervisor.Pool. The worker serves on a goroutine of its own.

@@ -81,7 +81,15 @@ func (p *pool) look(ctx context.Context, e *pooled, timeout time.Duration) {
 		e.dumped = false // it has turned since
 		return
 	}
-	if w.Attached() && e.dumped {
+	if !w.Attached() {
+		if time.Since(e.debugged) < timeout {
+			return
+		}
+		if w.Debugged(ctx) {
+			e.debugged = time.Now() // the limit begins anew
+			return
+		}
+	} else if e.dumped {
 		return
 	}
 	e.dumped = true

@@ -31,6 +31,7 @@ type control struct {
 	conn *net.UnixConn
 	// first gets the one event that ends the start-up: ready or failed.
 	first chan event
+	news  *news
 	ended chan struct{} // closed when the reader has ended
 	err   error         // why it ended, nil for EOF; valid then
 
@@ -51,6 +52,7 @@ func newControl(conn *net.UnixConn) *control {
 	c := &control{
 		conn:    conn,
 		first:   make(chan event, 1),
+		news:    newNews(),
 		ended:   make(chan struct{}),
 		waiting: make(map[string][]chan event),
 	}
@@ -198,6 +200,9 @@ func (c *control) handle(rec fcgi.Record) error {
 		default:
 			return fmt.Errorf("cannot take the event %q twice", name)
 		}
+		return nil
+	}
+	if c.news.take(e) {
 		return nil
 	}
 	c.mu.Lock()

@@ -38,36 +38,48 @@ func (s *Supervisor) await(w *Worker, retired <-chan struct{}) error {
 		// A worker that is dead already shows its reason below.
 		w.log.Debug("cannot send the start message", "error", err)
 	}
-	timeout := time.NewTimer(s.settings.StartupTimeout)
-	defer timeout.Stop()
-	if w.attached {
-		timeout.Stop() // somebody may be looking at the start in a debugger
-	}
-	select {
-	case e := <-w.control.first:
-		return s.first(w, e)
-	case <-w.gone:
-		select { // what it said last counts more than how it exited
+	clock := s.newStartTime()
+	defer clock.stop()
+	for {
+		part := false
+		select {
 		case e := <-w.control.first:
 			return s.first(w, e)
-		default:
+		case <-w.gone:
+			return s.goneWhileStarting(w)
+		case <-retired:
+			w.quit(s.life)
+			return fmt.Errorf("cannot wait for %s to become ready: it was told to stop", w)
+		case next := <-w.control.news.stages:
+			clock.enter(next)
+			continue
+		case <-clock.whole.C:
+		case <-clock.part.C:
+			part = true
 		}
-		code := ExitCannotStart
-		if w.code == ExitCannotImport {
-			code = ExitCannotImport
+		// An attached worker takes the time that it needs.
+		if w.attached || w.Debugged(s.life) {
+			clock.again()
+			continue
 		}
-		return &StartupError{ExitCode: code, Worker: w.ID, Stage: "exit", Summary: w.cause.Error()}
-	case <-timeout.C:
-		s.dumpAndKill(w)
-		return &StartupError{
-			ExitCode: ExitCannotStart, Worker: w.ID, Stage: "timeout",
-			Summary: fmt.Sprintf("%s did not become ready within %v; it was importing %v or running its start-up code, and its stack is in the log; raise workers.startup_timeout if it only needs longer",
-				w, s.settings.StartupTimeout, s.settings.Start["target"]),
-		}
-	case <-retired:
-		w.quit(s.life)
-		return fmt.Errorf("cannot wait for %s to become ready: it was told to stop", w)
+		reason, summary := clock.exceeded(w, part)
+		s.dumpAndKill(w, reason)
+		return &StartupError{ExitCode: ExitCannotStart, Worker: w.ID, Stage: "timeout", Summary: summary}
 	}
+}
+
+// goneWhileStarting says why a worker that is gone did not become ready.
+func (s *Supervisor) goneWhileStarting(w *Worker) error {
+	select { // what it said last counts more than how it exited
+	case e := <-w.control.first:
+		return s.first(w, e)
+	default:
+	}
+	code := ExitCannotStart
+	if w.code == ExitCannotImport {
+		code = ExitCannotImport
+	}
+	return &StartupError{ExitCode: code, Worker: w.ID, Stage: "exit", Summary: w.cause.Error()}
 }
 
 // first takes the event that ends the start-up.
@@ -105,13 +117,13 @@ func (s *Supervisor) first(w *Worker, e event) error {
 }
 
 // dumpAndKill ends a worker that hangs, its stacks in the log first.
-func (s *Supervisor) dumpAndKill(w *Worker) {
+func (s *Supervisor) dumpAndKill(w *Worker, reason string) {
 	ctx, cancel := context.WithTimeout(s.life, dumpPatience)
 	defer cancel()
 	if err := w.Dump(ctx); err != nil && !errors.Is(err, errControlEnded) {
 		w.log.Warn(err.Error())
 	}
-	w.Kill(fmt.Sprintf("it was not ready after %v", s.settings.StartupTimeout))
+	w.Kill(reason)
 	<-w.gone
 }
 

@@ -90,6 +90,12 @@ func (e event) number(key string) int {
 	return n
 }
 
+// flag is a bool field; false when it is missing or something else.
+func (e event) flag(key string) bool {
+	b, _ := marshal.Get[bool](marshal.Dict(e), key)
+	return b
+}
+
 // ids are the request ids in a list field; what is not an id is an error.
 func (e event) ids(key string) ([]uint16, error) {
 	v, _ := marshal.Get[marshal.Value](marshal.Dict(e), key)

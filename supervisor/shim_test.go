@@ -85,8 +85,10 @@ func TestShimFailsToStart(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			z := newZoo(t, "", 2, withShim(t, source), func(s *Settings) {
-				if stage == "timeout" {
-					s.StartupTimeout = 2 * time.Second
+				if strings.HasSuffix(name, "at import") {
+					s.ImportTimeout = 300 * time.Millisecond
+				} else {
+					s.LifespanTimeout = 300 * time.Millisecond
 				}
 			})
 			got, ok := errors.AsType[*StartupError](z.Start(deadline(t)))
@@ -105,5 +107,11 @@ func TestShimFailsToStart(t *testing.T) {
 	f("no such name", "x = 1\n", 4, "import", "app", "", "")
 	f("no application", "app = 1\n", 3, "interface", "app", "", "")
 	f("dies at import", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)\n", 3, "exit", "was killed by SIGSEGV while starting", "", "")
-	f("hangs at import", "import time\ntime.sleep(600)\n", 3, "timeout", "it was importing app:app", "", "/app.py\", line 2 in <module>")
+	f("hangs at import", "import time\ntime.sleep(600)\n", 3, "timeout",
+		"within 300ms: it was importing app:app, and its stack is in the log; raise app.import_timeout", "", "/app.py\", line 2 in <module>")
+	f("hangs in lifespan", "import time\nasync def app(scope, receive, send):\n\ttime.sleep(600)\n", 3, "timeout",
+		"within 300ms: it was waiting for the application's lifespan startup, and its stack is in the log; raise app.lifespan_timeout",
+		"", "/app.py\", line 3 in app")
+	f("waits in lifespan", "import asyncio\nasync def app(scope, receive, send):\n\tawait asyncio.sleep(600)\n", 3, "timeout",
+		"raise app.lifespan_timeout", "", "/app.py\", line 3 in app")
 }

@@ -26,6 +26,8 @@ type Settings struct {
 	Count int // workers; at least 1
 	// StartupTimeout is how long a worker may take to become ready; 0: 60 s.
 	StartupTimeout time.Duration
+	// ImportTimeout and LifespanTimeout bound parts of that; 0: no bound of their own.
+	ImportTimeout, LifespanTimeout time.Duration
 	// ShutdownTimeout is how long a worker may take to finish its requests and
 	// exit; 0: 30 s.
 	ShutdownTimeout time.Duration

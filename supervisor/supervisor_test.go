@@ -71,7 +71,7 @@ func TestStartFails(t *testing.T) {
 		{target: "exits 0", want: StartupError{ExitCode: 3, Stage: "exit", Summary: "exited with status 0 while starting without being asked"}},
 		{target: "exits 7", want: StartupError{ExitCode: 3, Stage: "exit", Summary: "exited with status 7 while starting"}},
 		{target: "exits 4", want: StartupError{ExitCode: 4, Stage: "exit", Summary: "exited with status 4 while starting"}},
-		{target: "hangs", change: hasty, want: StartupError{ExitCode: 3, Stage: "timeout", Summary: "did not become ready within 300ms; it was importing hangs or"}, log: "WARN   File \"zoo.py\", line 7 in stuck worker="},
+		{target: "hangs", change: hasty, want: StartupError{ExitCode: 3, Stage: "timeout", Summary: "did not become ready within 300ms: it was "}, log: "WARN   File \"zoo.py\", line 7 in stuck worker="},
 		{target: "hangs, deaf", change: hasty, want: StartupError{ExitCode: 3, Stage: "timeout", Summary: "did not become ready within 300ms"}, log: "no answer to dump"},
 		{target: "no such program", change: func(s *Settings) { s.Python = "/nowhere/python3" }, want: StartupError{ExitCode: 3, Stage: "spawn", Summary: "set app.python"}},
 		{target: "no such folder", change: func(s *Settings) { s.Directory = "/nowhere" }, want: StartupError{ExitCode: 3, Stage: "spawn", Summary: "/nowhere"}},

@@ -53,6 +53,32 @@ def test_import_that_never_returns(start: Callable[..., Server], tmp_path: Path,
     server.log.wait_for("(?i)startup|ready|1s")
 
 
+@pytest.mark.parametrize(
+    ("target", "option", "doing", "where"),
+    [
+        (
+            "import_hangs:app",
+            "import_timeout",
+            "importing import_hangs:app",
+            r"import_hangs\.py\", line \d+ in <module>",
+        ),
+        (
+            "lifespan_fails:waits",
+            "lifespan_timeout",
+            "waiting for the application's lifespan startup",
+            r"lifespan_fails\.py\", line \d+ in waits",
+        ),
+    ],
+)
+def test_parts_of_a_start_have_limits(
+    start: Callable[..., Server], tmp_path: Path, target: str, option: str, doing: str, where: str
+) -> None:
+    server = start(zoo.spec(target, "asgi", tmp_path, settings={"app": {option: "300ms"}}), ready=False)
+    assert server.wait_exit() == CANNOT_START, str(server.log)
+    server.log.wait_for(f"did not become ready within 300ms: it was {doing}, .* raise app.{option}")
+    server.log.wait_for(where)
+
+
 def test_sigterm_during_an_import_that_never_returns(start: Callable[..., Server], tmp_path: Path) -> None:
     server = start(
         zoo.spec("import_hangs:app", "wsgi", tmp_path, settings={"server.timeouts": {"shutdown": "1s"}}), ready=False

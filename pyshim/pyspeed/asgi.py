@@ -55,9 +55,10 @@ def run(
         lifespan = Lifespan(app, settings.get("lifespan", "auto"), state)
         connection = connection_class(app, data_socket, marks, loop, state)
         connection.errors_as_records = settings.get("errors") == "records"
-        service = _Service(lifespan, connection, control, loop)
+        service = _Service(lifespan, connection, control, loop, settings)
         if hooks is None:
             return loop.run_until_complete(service.serve(name, ready))
+        control.stage("hook", "post_worker_init")
         hooks.post_worker_init(app, loop.run_until_complete)
         try:
             return loop.run_until_complete(service.serve(name, ready))
@@ -71,12 +72,19 @@ class _Service:
     """The application, its lifespan and its connection, from start to stop."""
 
     def __init__(
-        self, lifespan: Lifespan, connection: Connection, control: Control, loop: asyncio.AbstractEventLoop
+        self,
+        lifespan: Lifespan,
+        connection: Connection,
+        control: Control,
+        loop: asyncio.AbstractEventLoop,
+        settings: dict[str, Any],
     ) -> None:
         self._loop = loop
         self._control = control
         self._lifespan = lifespan
         self._connection = connection
+        self._limit: int = settings.get("lifespan_timeout", 0)  # milliseconds that the shutdown may take; 0: any time
+        self._attached = bool(settings.get("attached"))
         self._idle: asyncio.Future[None] = loop.create_future()
         self._stopping = False
         self._turned = threading.Event()  # the loop ran what the last ping gave it
@@ -84,7 +92,10 @@ class _Service:
         self._asked = 0.0  # when that was
 
     async def serve(self, loop_name: str, ready: Callable[[dict[str, Any]], None]) -> int:
+        self._control.on_dump(self._dump)
         # Until here `stop` means what worker.py made of it: end at once.
+        if self._lifespan.mode != "off":
+            self._control.stage("lifespan")
         lifespan = await self._lifespan.startup()
         connection = self._connection
         connection.on_lost = self._stop
@@ -93,12 +104,16 @@ class _Service:
         control.on("reclaim", lambda message: control.send({"event": "reclaimed", "ids": connection.reclaim()}))
         control.on("ping", self._ping)
         control.on("stats", self._stats)
-        control.on_dump(self._dump)
         connection.start()
         ready({"loop": loop_name, "lifespan": lifespan, "threads": 0})
         await self._idle
         await connection.finish()
-        await self._lifespan.shutdown()
+        if self._limit:
+            from .patience import limited
+
+            await limited(self._lifespan, self._limit, self._control, self._attached)
+        else:
+            await self._lifespan.shutdown()
         connection.close()
         return 0
 

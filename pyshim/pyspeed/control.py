@@ -56,7 +56,7 @@ class Control:
         self._parser = records.Parser()
         self._joiner = records.Joiner()
         self._received: List[Message] = []
-        self._handlers: Dict[str, Handler] = {"dump": self._dump}
+        self._handlers: Dict[str, Handler] = {"dump": self._dump, "debugged": self._debugged}
         self._dump_hooks: List[Callable[[], None]] = []
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_writer, False)
@@ -83,6 +83,10 @@ class Control:
         if self._recycled.acquire(False):
             self.send({"event": "recycle", "reason": reason})
 
+    def stage(self, name: str, what: str = "") -> None:
+        """Tell which part of the start begins: import, hook, serve or lifespan; ``what``: a hook's name."""
+        self.send({"event": "stage", "stage": name, "what": what})
+
     def receive(self) -> Message:
         """Wait for the next command. Raises EOFError when the gateway is gone."""
         while not self._received:
@@ -97,7 +101,7 @@ class Control:
         self._handlers[command] = handler
 
     def on_dump(self, hook: Callable[[], None]) -> None:
-        """Have ``hook()`` called, on the control thread, after a dump of all threads; it writes to stderr."""
+        """Have ``hook()`` called after a dump of all threads, mostly on the control thread; it writes to stderr."""
         self._dump_hooks.append(hook)
 
     def start(self) -> None:
@@ -123,8 +127,15 @@ class Control:
 
     def stop_from_signal(self) -> None:
         """Have the control thread handle a ``stop``; safe to call in a signal handler, as it takes no lock."""
+        self._wake(b"s")
+
+    def hide_from_debugger(self) -> None:
+        """Have the control thread run on while an editor's debugger stops all threads. Any thread."""
+        self._wake(b"h")
+
+    def _wake(self, what: bytes) -> None:
         try:
-            os.write(self._wake_writer, b"\0")
+            os.write(self._wake_writer, what)
         except OSError:
             pass
 
@@ -140,6 +151,7 @@ class Control:
                 self._received.append(message)
 
     def _run(self, new_poll: Any, wait: Any) -> None:
+        hidden = False
         poll = new_poll() if new_poll is not None else None
         descriptors = (self._sock.fileno(), self._wake_reader)
         if poll is not None:
@@ -151,8 +163,13 @@ class Control:
                     self.handle(message)
                 self._received.clear()
                 ready = [fd for fd, _ in poll.poll()] if poll is not None else wait(descriptors, (), ())[0]
-                if self._wake_reader in ready:
-                    os.read(self._wake_reader, 64)
+                if not hidden and "pydevd" in sys.modules:
+                    # Not later: where all threads stand, the next function that this one calls stands too.
+                    from .debugged import hide
+
+                    hidden = True
+                    hide()
+                if self._wake_reader in ready and b"s" in os.read(self._wake_reader, 64):
                     self.handle({"cmd": "stop"})
                 if descriptors[0] in ready:
                     data = self._sock.recv(65536)
@@ -178,12 +195,21 @@ class Control:
         except Exception:
             sys.excepthook(*sys.exc_info())
 
-    def _dump(self, message: Message) -> None:
+    def write_stacks(self) -> None:
+        """Write the stack of every thread and task to descriptor 2."""
         # faulthandler needs no lock and no memory, so it shows also a process that is stuck in one.
         faulthandler.dump_traceback(2, all_threads=True)
         for hook in list(self._dump_hooks):
             hook()
+
+    def _dump(self, message: Message) -> None:
+        self.write_stacks()
         self.send({"event": "dumped"})
+
+    def _debugged(self, message: Message) -> None:
+        from .debugged import debugged
+
+        self.send({"event": "debugged", "on": debugged()})
 
 
 def _plain(value: Any) -> Any:

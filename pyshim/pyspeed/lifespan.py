@@ -32,7 +32,7 @@ class Lifespan:
 
     def __init__(self, app: Application, mode: str, state: dict[str, Any]) -> None:
         self._app = app
-        self._mode = mode
+        self.mode = mode
         self._state = state
         self._task: asyncio.Task[None] | None = None
         self._messages: list[Message] = []
@@ -49,7 +49,7 @@ class Lifespan:
         Returns what became of it: `on`, `off` or `unsupported`. Raises
         StartFailed when the application must not be served.
         """
-        if self._mode == "off":
+        if self.mode == "off":
             return "off"
         self._task = asyncio.get_running_loop().create_task(self._run())
         await self._ask("lifespan.startup")
@@ -57,7 +57,7 @@ class Lifespan:
             raise StartFailed("lifespan", "application startup failed", self._startup_failure)
         if self._error is None or self._started:
             return "on"
-        if self._mode == "on":
+        if self.mode == "on":
             raise StartFailed("lifespan", _line(self._error), _text(self._error))
         _log.debug("ASGI lifespan protocol appears unsupported", exc_info=self._error)
         return "unsupported"
@@ -66,6 +66,10 @@ class Lifespan:
         """Tell the application that the worker ends, and wait for its answer."""
         if self._task is not None and not self._task.done():
             await self._ask("lifespan.shutdown")
+
+    def give_up(self) -> None:
+        """Have :meth:`shutdown` return without an answer."""
+        self._answered()
 
     async def _ask(self, kind: str) -> None:
         self._answer = asyncio.get_running_loop().create_future()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import marshal
 import os
 import sys
+from _thread import allocate_lock
 from zipimport import zipimporter
 
 TYPE_CHECKING = False
@@ -59,6 +60,7 @@ class _Importer(zipimporter):
         super().__init__(path)
         self._codes: Dict[str, CodeType] = {}
         self._child = 0  # process id; 0: not started, or gone
+        self._receiving = allocate_lock()
         self._reader = -1
 
     def begin(self) -> None:
@@ -92,10 +94,16 @@ class _Importer(zipimporter):
     def get_code(self, fullname: str) -> CodeType:
         """The module's code."""
         name = fullname.rpartition(".")[2]
-        while self._child and name not in self._codes:
-            if not self._receive():
-                self.finish()
-        return self._codes.pop(name, None) or super().get_code(fullname)
+        if name in _MODULES:
+            # The control thread imports too, when the gateway asks for what needs it.
+            with self._receiving:
+                while self._child and name not in self._codes:
+                    if not self._receive():
+                        self._end()
+                code = self._codes.pop(name, None)
+            if code is not None:
+                return code
+        return super().get_code(fullname)
 
     def get_filename(self, fullname: str) -> str:
         """The module's file; zipimporter's own method compiles the module to find that out."""
@@ -122,6 +130,10 @@ class _Importer(zipimporter):
 
     def finish(self) -> None:
         """End the child: what is not compiled by now is not wanted."""
+        with self._receiving:
+            self._end()
+
+    def _end(self) -> None:
         child, self._child = self._child, 0
         self._codes.clear()
         if child:

@@ -105,8 +105,11 @@ def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control,
         nonlocal hooks
         hooks = hooks_of(module, settings)
         if hooks is not None:
+            control.stage("hook", "post_fork")
             hooks.post_fork()
+            control.stage("import")
 
+    control.stage("import")
     try:
         loader.arrange_path(settings.get("directory", ""))
         if settings.get("model") == "gevent":
@@ -116,6 +119,7 @@ def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control,
         wanted = settings.get("interface", "auto")
         app = loader.load(target, bool(settings.get("factory")), wanted, with_hooks)
         interface = loader.interface(app, wanted, target)
+        control.stage("serve")
     except StartFailed as failure:
         return report_failure(control, failure)
     except BaseException as error:
@@ -177,6 +181,8 @@ def run(
         }
         event.update(fields)
         serving()
+        if "pydevd" in sys.modules:
+            control.hide_from_debugger()
         control.send(event)
 
     if "gevent.monkey" in sys.modules or "eventlet.patcher" in sys.modules:
@@ -210,6 +216,7 @@ def run(
     imported()
     if hooks is None:
         return serve_wsgi(app, settings, data, marks, control, ready)
+    control.stage("hook", "post_worker_init")
     hooks.post_worker_init(app)
     try:
         return serve_wsgi(app, settings, data, marks, control, ready)

@@ -85,6 +85,7 @@ class Worker:
         self._records = records.Parser()
         self._messages = records.Parser()
         self._events: list[dict[str, Any]] = []
+        self.stages: list[str] = []  # the parts of its start that it told
         self._next_id = 0
         start = {
             "cmd": "start", "target": target, "interface": "asgi", "factory": False, "directory": str(TESTS),
@@ -119,7 +120,11 @@ class Worker:
             if not got:
                 raise EOFError("the worker ended: " + self.rest_of_log())
             for _, _, _, content in self._messages.feed(got):
-                self._events.append(marshal.loads(content))
+                event = marshal.loads(content)
+                if event["event"] == "stage":
+                    self.stages.append(" ".join(filter(None, (event["stage"], event["what"]))))
+                else:
+                    self._events.append(event)
         return self._events.pop(0)
 
     def ask(self, command: str, **fields: Any) -> dict[str, Any]:

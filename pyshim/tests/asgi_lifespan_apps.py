@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import bdb
 import sys
+import threading
 from typing import Any
 
 from asgi_apps import Receive, Scope, Send, answer
@@ -29,6 +31,47 @@ async def complete(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.startup.complete"})
     say((await receive())["type"])
     await send({"type": "lifespan.shutdown.complete"})
+
+
+async def waits_at_the_end(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        say("cancelled")
+
+
+async def sticks_at_the_end(scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    threading.Event().wait()
+
+
+class Prompt(bdb.Bdb):
+    """A debugger whose developer thinks, until the process ends."""
+
+    def __init__(self, reached: threading.Event) -> None:
+        super().__init__()
+        self.reached = reached
+
+    def interaction(self) -> None:
+        self.reached.set()
+        threading.Event().wait()
+
+
+async def debugged_at_the_end(scope: Scope, receive: Receive, send: Send) -> None:
+    reached = threading.Event()
+    threading.Thread(target=Prompt(reached).interaction, daemon=True).start()
+    reached.wait()
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await asyncio.sleep(0.3)  # several times the limit
+    await send({"type": "lifespan.shutdown.complete"})
+    say("done")
 
 
 async def startup_failed(scope: Scope, receive: Receive, send: Send) -> None:

@@ -25,6 +25,43 @@ def test_start_state_and_stop(loop: str, mode: str) -> None:
         assert worker.log == b"lifespan: lifespan.startup\nlifespan: lifespan.shutdown\n"
 
 
+def test_parts_of_the_start() -> None:
+    with Worker("asgi_lifespan_apps:complete") as worker:
+        assert worker.stages == ["import", "serve", "lifespan"]
+    with Worker("asgi_lifespan_apps:complete", lifespan="off") as worker:
+        assert worker.stages == ["import", "serve"]
+
+
+def test_a_shutdown_in_time_says_nothing(loop: str) -> None:
+    with Worker("asgi_lifespan_apps:complete", loop, lifespan_timeout=60000) as worker:
+        assert worker.stop() == 0
+        assert worker.log == b"lifespan: lifespan.startup\nlifespan: lifespan.shutdown\n"
+
+
+def test_a_shutdown_that_waits_too_long(loop: str) -> None:
+    """It is given up; what follows in order, follows."""
+    with Worker("asgi_lifespan_apps:waits_at_the_end", loop, lifespan_timeout=50) as worker:
+        assert worker.stop() == 0
+        log = worker.log.decode()
+        assert "shutdown did not end within 50 ms, and its stack is above; the worker ends anyway; raise app.lif" in log
+        assert "in waits_at_the_end" in log
+        assert log.endswith("lifespan: cancelled\n")
+
+
+def test_a_shutdown_that_holds_the_loop_too_long(loop: str) -> None:
+    with Worker("asgi_lifespan_apps:sticks_at_the_end", loop, lifespan_timeout=50) as worker:
+        assert worker.stop() == 1
+        log = worker.log.decode()
+        assert "in sticks_at_the_end" in log
+        assert log.endswith("the worker ends at once, as the application holds its event loop\n")
+
+
+def test_a_shutdown_in_a_debugger_takes_its_time(loop: str) -> None:
+    with Worker("asgi_lifespan_apps:debugged_at_the_end", loop, lifespan_timeout=50) as worker:
+        assert worker.stop() == 0
+        assert worker.log == b"lifespan: done\n"
+
+
 def test_off(loop: str) -> None:
     with Worker("asgi_lifespan_apps:complete", loop, lifespan="off") as worker:
         assert worker.started["lifespan"] == "off"

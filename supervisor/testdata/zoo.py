@@ -35,6 +35,10 @@ def ready():
     send({"event": "ready", "interface": "wsgi", "threads": 4, "python": "3.x", "loop": "", "lifespan": ""})
 
 
+def debugged():
+    send({"event": "debugged", "on": False})
+
+
 def serve(stop=lambda: sys.exit(0)):
     while True:
         message = receive()
@@ -50,6 +54,8 @@ def serve(stop=lambda: sys.exit(0)):
             send({"event": "dumped"})
         elif command == "reclaim":
             send({"event": "reclaimed", "ids": [3, 65535]})
+        elif command == "debugged":
+            debugged()
 
 
 start = receive()
@@ -90,6 +96,28 @@ elif target == "fails the second time":
     ready()
     sys.exit(5)
 elif target == "hangs":
+    serve()
+elif target.startswith("hangs in "):  # the last of these parts of its start
+    for part in target[9:].split(", "):
+        name, _, what = part.partition(" ")
+        send({"event": "stage", "stage": name, "what": what})
+    serve()
+elif target == "is debugged while it starts":
+    asked = 0
+
+    def debugged():
+        global asked
+        asked += 1
+        send({"event": "debugged", "on": True})
+        if asked == 3:
+            ready()
+
+    send({"event": "stage", "stage": "import", "what": ""})
+    serve()
+elif target == "is debugged":
+    ready()
+    send({"event": "debugger", "on": True})
+    send({"event": "debugger", "on": not first})
     serve()
 elif target == "hangs, deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

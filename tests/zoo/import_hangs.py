@@ -2,4 +2,7 @@
 
 import threading
 
+from keeper import note
+
+note("waits")
 threading.Event().wait()

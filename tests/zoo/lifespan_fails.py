@@ -1,10 +1,11 @@
-"""ASGI applications whose start-up fails, in the two ways there are."""
+"""ASGI applications whose start-up fails, in the ways there are."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from keeper import Receive, Send, reply
+from keeper import Receive, Send, note, reply
 
 
 async def says_so(scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -20,3 +21,8 @@ async def raises(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         await receive()
         raise RuntimeError("no database here")
     await reply(send, b"raised")
+
+
+async def waits(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    note("waits")
+    await asyncio.Event().wait()

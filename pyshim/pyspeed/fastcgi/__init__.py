@@ -92,6 +92,12 @@ class LocalControl:
     def send(self, event: Message) -> None:
         """Nobody waits for events here: what matters of them is told by calls."""
 
+    def stage(self, name: str, what: str = "") -> None:
+        """Nobody limits the time of a start here."""
+
+    def hide_from_debugger(self) -> None:
+        """There is no control thread."""
+
     def tell(self, command: str) -> bool:
         """Give a command; False when there is none of that name. Any thread; does not wait."""
         handler = self._handlers.get(command)
