@@ -8,6 +8,7 @@ require (
 	github.com/BurntSushi/toml v1.6.0
 	github.com/VictoriaMetrics/metrics v1.35.1
 	github.com/cloudwego/netpoll v0.7.3
+	github.com/fsnotify/fsnotify v1.10.1
 	github.com/yookoala/gofast v0.8.0
 	golang.org/x/sys v0.49.0
 )
