@@ -53,6 +53,12 @@ type call struct {
 	credit     int     // STDIN bytes the worker takes
 	owed       int     // answer bytes drained and not yet credited
 	window     int
+	begunAt    time.Duration // when its start mark was first seen; 0: not yet
+	stood      time.Duration // the worker's stood then
+	told       bool          // Settings.Slow knows of it
+	abandoned  bool          // its exchange has ended without the worker, which keeps it until it ends it too
+
+	claim claim // who may call x.Writer once the worker has it
 
 	// The worker's reader's.
 	heard    bool // the worker answered something
@@ -87,6 +93,8 @@ func (c *call) begin(x *exchange.Exchange) {
 	c.place = queued
 	c.body, c.embeddable = body, embeddable
 	c.cancelled, c.failed, c.aborted = false, false, false
+	c.begunAt, c.told = 0, false
+	c.claim.Store(0)
 	c.bodyOpen, c.bodyEnd, c.streamed = false, false, false
 	c.heard, c.answered, c.refused, c.dirty = false, false, false, false
 }
@@ -114,7 +122,7 @@ func (c *call) Drained(n int) {
 	d := c.d
 	d.mu.Lock()
 	c.owed += n
-	if c.place != sent || c.owed < c.window/2 {
+	if c.place != sent || c.abandoned || c.owed < c.window/2 {
 		d.mu.Unlock()
 		return
 	}
@@ -130,7 +138,7 @@ func (c *call) Cancelled() {
 	d := c.d
 	d.mu.Lock()
 	switch {
-	case c.cancelled:
+	case c.cancelled || c.abandoned:
 	case c.place == queued:
 		c.cancelled = true
 		d.queue.remove(c)

@@ -342,22 +342,22 @@ func TestAnswersRefused(t *testing.T) {
 // yet, is not given to another worker, which would not get them.
 func TestTakenBytesDoNotMove(t *testing.T) {
 	w := &worker{marks: make([]byte, 2)}
-	f := func(name string, c call, mark byte, want bool) {
+	f := func(name string, c *call, mark byte, want bool) {
 		t.Helper()
 		c.id = 1
 		w.marks[1] = mark
-		if got := w.untouched(&c); got != want {
+		if got := w.untouched(c); got != want {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
 	}
-	f("not begun", call{}, 0, true)
-	f("not begun, with a body", call{bodyOpen: true}, 0, true)
-	f("begun", call{}, 1, false)
-	f("streamed", call{streamed: true}, 0, false)
-	f("taken", call{taking: true}, 0, false)
-	f("answered", call{heard: true}, 0, false)
-	f("cancelled", call{cancelled: true}, 0, false)
-	f("failed", call{failed: true}, 0, false)
+	f("not begun", &call{}, 0, true)
+	f("not begun, with a body", &call{bodyOpen: true}, 0, true)
+	f("begun", &call{}, 1, false)
+	f("streamed", &call{streamed: true}, 0, false)
+	f("taken", &call{taking: true}, 0, false)
+	f("answered", &call{heard: true}, 0, false)
+	f("cancelled", &call{cancelled: true}, 0, false)
+	f("failed", &call{failed: true}, 0, false)
 }
 
 // TestChildKeepsSocketOpen: a dead worker's child holds its end of the socket.

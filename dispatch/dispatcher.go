@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,6 +38,16 @@ type Settings struct {
 	Awaited func()
 	// Failed is told of each failure. Must not block.
 	Failed func(Failure)
+
+	// RequestSoft and Request are how long the application may take to begin its answer until Slow, and Overdue, are
+	// told; 0: for ever. See watch.go.
+	RequestSoft, Request time.Duration
+	// Slow is told of requests that have taken RequestSoft, each once; Overdue of those that have taken Request, whose
+	// clients have their 504. Both on Run's goroutine; must not block.
+	Slow, Overdue func(worker string, requests []Slow)
+	// Debugged is whether a debugger holds a worker, so that its requests' time does not count; nil: never. Asked by
+	// Run's goroutine a few times a second.
+	Debugged func(worker string) bool
 }
 
 // Worker is what the dispatcher needs to know of a ready worker.
@@ -64,9 +73,10 @@ type Dispatcher struct {
 	requests uint64 // that came, ever
 	workers  []*worker
 	stopping bool
-	held     bool // by Hold
-	starting int  // workers on their way
-	awaited  bool // requests may have waited longer than QueueTimeout for one
+	held     bool          // by Hold
+	starting int           // workers on their way
+	looked   time.Duration // when the watch last looked at requests; Run's
+	awaited  bool          // requests may have waited longer than QueueTimeout for one
 	// early is what was said of workers before Serve was called for them.
 	early map[string]early
 }
@@ -186,12 +196,14 @@ func (d *Dispatcher) finish(c *call) {
 }
 
 // fail ends a call that finish was called for.
-func (d *Dispatcher) fail(c *call, f Failure) {
+func (d *Dispatcher) fail(c *call, f Failure) { d.failExchange(c.x, f) }
+
+func (d *Dispatcher) failExchange(x *exchange.Exchange, f Failure) {
 	if d.Failed != nil {
 		d.Failed(f)
 	}
 	k := consequences[f]
-	c.x.Writer.Abort(k.status, k.reason)
+	x.Writer.Abort(k.status, k.reason)
 }
 
 // Serve adds a worker and reads its answers until its connection ends; it blocks. After that, and
@@ -315,12 +327,14 @@ func (d *Dispatcher) settle(w *worker) {
 			continue
 		}
 		w.take(c, now)
-		if w.untouched(c) && !d.stopping {
+		switch {
+		case c.abandoned:
+		case w.untouched(c) && !d.stopping:
 			moved = append(moved, c)
-			continue
+		default:
+			d.finish(c)
+			failed = append(failed, c)
 		}
-		d.finish(c)
-		failed = append(failed, c)
 	}
 	d.requeue(moved)
 	w.checkEmpty()
@@ -340,6 +354,8 @@ func (d *Dispatcher) settle(w *worker) {
 		switch {
 		case c.cancelled:
 			c.x.Writer.Abort(0, "")
+		case c.claim.taken():
+			c.x.Writer.End() // EndStreams asked for it while the last of it was read
 		case c.failed:
 			d.fail(c, c.failure)
 		default:
@@ -347,20 +363,6 @@ func (d *Dispatcher) settle(w *worker) {
 		}
 	}
 	startPumps(pump)
-}
-
-// Run watches over the queue until ctx ends: it fails what waited too long.
-func (d *Dispatcher) Run(ctx context.Context) {
-	t := time.NewTicker(max(min(d.QueueTimeout/4, 100*time.Millisecond), time.Millisecond))
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-			d.expire()
-		}
-	}
 }
 
 func (d *Dispatcher) expire() {

@@ -17,6 +17,7 @@ const (
 	FailBody
 	FailWorkerDied
 	FailWorkerHung
+	FailRequestTimeout
 	FailProtocol
 	failures
 )
@@ -29,16 +30,17 @@ type consequence struct {
 }
 
 var consequences = [failures]consequence{
-	FailQueueFull:   {"queue_full", http.StatusServiceUnavailable, "", "none"},
-	FailQueueTime:   {"queue_timeout", http.StatusServiceUnavailable, "", "none"},
-	FailStopping:    {"stopping", http.StatusServiceUnavailable, "", "none"},
-	FailNoWorker:    {"no_worker", http.StatusServiceUnavailable, "", "could not be started; the reason is in the log"},
-	FailApplication: {"application", http.StatusInternalServerError, "", "lives; the traceback is in the log"},
-	FailAnswerHead:  {"answer_head", http.StatusInternalServerError, "", "lives; the request is aborted"},
-	FailBody:        {"request_body", http.StatusInternalServerError, "", "lives; the request is aborted"},
-	FailWorkerDied:  {"worker_died", http.StatusBadGateway, "", "is replaced; requests that had not begun move to another"},
-	FailWorkerHung:  {"worker_hung", http.StatusGatewayTimeout, "", "is killed, with its stacks in the log, and replaced; requests that had not begun move to another"},
-	FailProtocol:    {"protocol", http.StatusBadGateway, "", "is killed and replaced"},
+	FailQueueFull:      {"queue_full", http.StatusServiceUnavailable, "", "none"},
+	FailQueueTime:      {"queue_timeout", http.StatusServiceUnavailable, "", "none"},
+	FailStopping:       {"stopping", http.StatusServiceUnavailable, "", "none"},
+	FailNoWorker:       {"no_worker", http.StatusServiceUnavailable, "", "could not be started; the reason is in the log"},
+	FailApplication:    {"application", http.StatusInternalServerError, "", "lives; the traceback is in the log"},
+	FailAnswerHead:     {"answer_head", http.StatusInternalServerError, "", "lives; the request is aborted"},
+	FailBody:           {"request_body", http.StatusInternalServerError, "", "lives; the request is aborted"},
+	FailWorkerDied:     {"worker_died", http.StatusBadGateway, "", "is replaced; requests that had not begun move to another"},
+	FailWorkerHung:     {"worker_hung", http.StatusGatewayTimeout, "", "is killed, with its stacks in the log, and replaced; requests that had not begun move to another"},
+	FailRequestTimeout: {"request_timeout", http.StatusGatewayTimeout, "", "is replaced, once its other requests have ended; the request is aborted"},
+	FailProtocol:       {"protocol", http.StatusBadGateway, "", "is killed and replaced"},
 }
 
 // Metric is the label under which the kind is counted.

@@ -158,6 +158,7 @@ type recorder struct {
 	infos   []int
 	body    []byte
 	flushed int
+	onBody  func()        // called before Body takes anything
 	atEnd   func(outcome) // called inside End and Abort, as a pipelining edge would
 }
 
@@ -209,6 +210,9 @@ func (w *recorder) Answer(status int, fields []exchange.Field, body []byte) erro
 }
 
 func (w *recorder) Body(p []byte) {
+	if w.onBody != nil {
+		w.onBody()
+	}
 	w.call("Body", func() {
 		if w.status == 0 {
 			w.t.Errorf("%s: Body before Head", w.nonce)

@@ -64,6 +64,8 @@ func (d *Dispatcher) Reclaimed(id string, ids []uint16) (moved int) {
 		switch {
 		case c == nil || w.marks[id] != 0:
 			// Not its to give back, or begun, whatever it says: never run twice.
+		case c.abandoned:
+			w.take(c, now)
 		case c.cancelled || d.stopping:
 			w.take(c, now)
 			d.finish(c)

@@ -41,6 +41,7 @@ type worker struct {
 
 	serving, ended, lost, eof, broken, hung bool
 	outstanding                             int
+	abandoned                               int // of those, the ones that nobody waits for
 	floor, window                           int
 	calls                                   []atomic.Pointer[call] // by request id; changed with d.mu held
 	free                                    []uint16               // ids to use again
@@ -55,6 +56,7 @@ type worker struct {
 	threads   int           // 0: it runs any number at once
 	busy      time.Duration // of all its threads together, until counted
 	counted   time.Duration
+	stood     time.Duration // how long, in all, requests' time did not count; of the watch
 
 	// The reader's.
 	fields []exchange.Field
@@ -148,6 +150,9 @@ func (w *worker) count(now time.Duration) {
 // take removes c from the worker. With d.mu held.
 func (w *worker) take(c *call, now time.Duration) {
 	w.count(now)
+	if c.abandoned {
+		w.abandoned--
+	}
 	w.calls[c.id].Store(nil)
 	w.free = append(w.free, c.id)
 	w.outstanding--
@@ -159,9 +164,9 @@ func (w *worker) untouched(c *call) bool {
 	return w.marks[c.id] == 0 && !c.heard && !c.streamed && !c.taking && !c.cancelled && !c.failed
 }
 
-// checkEmpty closes empty when a worker that gets no more requests has none. With d.mu held.
+// checkEmpty closes empty when a worker that gets no more requests has none that anybody waits for. With d.mu held.
 func (w *worker) checkEmpty() {
-	if w.ended && w.outstanding == 0 && !w.emptied {
+	if w.ended && w.outstanding == w.abandoned && !w.emptied {
 		w.emptied = true
 		close(w.empty)
 	}
@@ -182,8 +187,8 @@ func (w *worker) adapt(t time.Duration) {
 	}
 }
 
-// end finishes c's part in the worker, and gives the worker what waits.
-func (w *worker) end(c *call) (cancelled bool) {
+// end finishes c's part in the worker, and gives the worker what waits. The exchange is nil if it has ended already.
+func (w *worker) end(c *call) (x *exchange.Exchange, cancelled bool) {
 	d := w.d
 	if c.dirty {
 		c.dirty = false
@@ -195,7 +200,7 @@ func (w *worker) end(c *call) (cancelled bool) {
 	d.mu.Lock()
 	w.take(c, w.now)
 	w.adapt(w.now - c.sentAt)
-	cancelled = c.cancelled
+	x, cancelled = c.x, c.cancelled
 	var body *exchange.Body
 	if c.bodyOpen {
 		body = c.body
@@ -215,7 +220,7 @@ func (w *worker) end(c *call) (cancelled bool) {
 	if pump != nil {
 		startPumps(pump)
 	}
-	return cancelled
+	return x, cancelled
 }
 
 // Record implements fcgi.Sink.
@@ -241,7 +246,7 @@ func (w *worker) Record(rec fcgi.Record) error {
 		if !c.answered {
 			return fmt.Errorf("worker %s sent STDOUT for request %d before RESPONSE", w.id, rec.ID)
 		}
-		if !c.refused {
+		if !c.refused && c.claim.hold() {
 			c.x.Writer.Body(rec.Content)
 			w.touch(c)
 		}
@@ -303,13 +308,20 @@ func (w *worker) response(c *call, rec fcgi.Record) error {
 	case last && status < 200:
 		err = errInformationalEnd
 	case last:
-		x := c.x
-		if w.end(c) {
+		x, cancelled := w.end(c)
+		switch {
+		case x == nil:
+		case cancelled:
 			x.Writer.Abort(0, "")
-		} else if err = x.Writer.Answer(status, fields, rec.Content[n:]); err != nil {
-			w.refuse(err)
-			w.d.fail(c, FailAnswerHead)
+		default:
+			if err = x.Writer.Answer(status, fields, rec.Content[n:]); err != nil {
+				w.refuse(err)
+				w.d.fail(c, FailAnswerHead)
+			}
 		}
+		return nil
+	case !c.claim.hold():
+		c.answered = status >= 200
 		return nil
 	default:
 		err = c.x.Writer.Head(status, fields)
@@ -319,21 +331,25 @@ func (w *worker) response(c *call, rec fcgi.Record) error {
 		w.touch(c)
 	case err == nil:
 		c.answered = true
+		c.claim.head(isEventStream(fields))
 		if n < len(rec.Content) {
 			c.x.Writer.Body(rec.Content[n:])
 		}
 		w.touch(c)
 	case last:
 		w.refuse(err)
-		x := c.x
-		if w.end(c) {
+		x, cancelled := w.end(c)
+		switch {
+		case x == nil:
+		case cancelled:
 			x.Writer.Abort(0, "")
-		} else {
+		default:
 			w.d.fail(c, FailAnswerHead)
 		}
 	default:
 		w.refuse(err)
 		c.answered, c.refused = true, true
+		c.claim.release()
 		w.d.mu.Lock()
 		c.fail(FailAnswerHead)
 		w.d.mu.Unlock() // Read flushes
@@ -350,9 +366,10 @@ func (w *worker) refuse(err error) {
 }
 
 func (w *worker) endRequest(c *call, end fcgi.EndRequest) {
-	x, answered := c.x, c.answered
-	cancelled := w.end(c)
+	answered := c.answered
+	x, cancelled := w.end(c)
 	switch {
+	case x == nil:
 	case cancelled:
 		x.Writer.Abort(0, "")
 	case c.failed:
@@ -380,6 +397,9 @@ func (w *worker) Read() {
 		if c.dirty {
 			c.dirty = false
 			c.x.Writer.Flush()
+			if !c.claim.release() {
+				w.d.endStream(c)
+			}
 		}
 	}
 	w.dirty = w.dirty[:0]

@@ -30,7 +30,7 @@ type machine struct {
 
 	// What was seen.
 	changes []change
-	most    int // workers at once
+	most    int           // workers at once
 	longest time.Duration // that a request waited, of those that came after settled
 	settled time.Duration
 	short   int

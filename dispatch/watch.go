@@ -1,0 +1,202 @@
+package dispatch
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"pyspeed/gateway/exchange"
+)
+
+const (
+	// lookEvery is how often requests' times are looked at, at most.
+	lookEvery = 100 * time.Millisecond
+	// lookStep bounds how many requests are looked at while d.mu is held.
+	lookStep = 256
+	// idleGap is how late a look may be before the time until then does not count: the gateway was stopped, or got no
+	// processor, and nor may the workers have.
+	idleGap = time.Second
+	// targetMost is how much of a request's target is told.
+	targetMost = 256
+)
+
+// Slow is a request whose application has not begun its answer for long.
+type Slow struct {
+	Method, Target string // as sent; a long target is cut
+	Age            time.Duration
+	Left           bool // its client is gone
+}
+
+// Run watches over the queue, and over the requests that workers have, until ctx ends: it fails what waited too long,
+// or takes too long.
+func (d *Dispatcher) Run(ctx context.Context) {
+	every := lookEvery
+	for _, limit := range []time.Duration{d.QueueTimeout, d.RequestSoft, d.Request} {
+		if limit > 0 {
+			every = min(every, limit/4)
+		}
+	}
+	every = max(every, time.Millisecond)
+	t := time.NewTicker(every)
+	defer t.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		now := time.Now()
+		gap := now.Sub(last) - every
+		last = now
+		if gap < idleGap {
+			gap = 0
+		}
+		d.expire()
+		d.look(gap)
+	}
+}
+
+// look finds the requests whose applications have had them for too long. A request's time counts from when its start mark is
+// seen, not while its client still sends the body, nor while a debugger holds the worker, nor in the
+// last gap. Run's goroutine only.
+func (d *Dispatcher) look(gap time.Duration) {
+	if d.RequestSoft <= 0 && d.Request <= 0 {
+		return
+	}
+	now := d.Now()
+	since := now - d.looked
+	d.looked = now
+	d.mu.Lock()
+	busy := slices.DeleteFunc(slices.Clone(d.workers), func(w *worker) bool { return w.outstanding == 0 })
+	d.mu.Unlock()
+	for _, w := range busy {
+		if d.Debugged != nil && d.Debugged(w.id) {
+			w.stood += since
+		} else {
+			w.stood += gap
+		}
+		l := looker{d: d, w: w, now: now}
+		l.run()
+	}
+}
+
+// looker is one look at one worker.
+type looker struct {
+	d   *Dispatcher
+	w   *worker
+	now time.Duration
+
+	slow, overdue []Slow
+	ended         []ended
+	uploads       []upload
+}
+
+// ended is a request that has taken too long.
+type ended struct {
+	x         *exchange.Exchange
+	body      *exchange.Body
+	failure   Failure
+	cancelled bool
+}
+
+// upload is a request whose body goes to the worker as it comes.
+type upload struct {
+	c    *call
+	turn uint64
+	body *exchange.Body
+}
+
+func (l *looker) run() {
+	for from := 1; l.step(from); from += lookStep {
+		for _, u := range l.uploads {
+			_, whole := u.body.Length() // not with d.mu held, since it may wait for the disk
+			l.judge(u, whole)
+		}
+		l.uploads = l.uploads[:0]
+	}
+	d := l.d
+	if len(l.ended) > 0 {
+		l.w.mux.Flush(true)
+	}
+	for _, e := range l.ended {
+		if e.body != nil {
+			e.body.Notify(nil)
+		}
+		if e.cancelled {
+			e.x.Writer.Abort(0, "")
+		} else {
+			d.failExchange(e.x, e.failure)
+		}
+	}
+	if len(l.slow) > 0 && d.Slow != nil {
+		d.Slow(l.w.id, l.slow)
+	}
+	if len(l.overdue) > 0 && d.Overdue != nil {
+		d.Overdue(l.w.id, l.overdue)
+	}
+}
+
+// step looks at the requests with ids from that one on; false if there are none.
+func (l *looker) step(from int) bool {
+	d, w := l.d, l.w
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// A worker that is not there any more may have given back the memory of its marks.
+	if from >= w.ids || w.outstanding == 0 || !slices.Contains(d.workers, w) {
+		return false
+	}
+	for id := from; id < min(from+lookStep, w.ids); id++ {
+		c := w.calls[id].Load()
+		if c == nil || c.abandoned || w.marks[id] == 0 || !c.claim.headless() {
+			continue
+		}
+		if c.bodyOpen && !c.bodyEnd && !c.aborted {
+			l.uploads = append(l.uploads, upload{c, c.turn, c.body})
+			continue
+		}
+		l.time(c)
+	}
+	return true
+}
+
+// judge looks at a request whose body the worker does not have whole; whole: but the gateway has.
+func (l *looker) judge(u upload, whole bool) {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	if c := u.c; c.turn == u.turn && c.place == sent && c.worker == l.w && !c.abandoned {
+		if !whole {
+			c.begunAt = 0 // time counts from now on
+		}
+		l.time(c)
+	}
+}
+
+// time looks at the time that c's application has had. With d.mu held.
+func (l *looker) time(c *call) {
+	d, w := l.d, l.w
+	if c.begunAt == 0 {
+		c.begunAt, c.stood = l.now, w.stood
+	}
+	age := l.now - c.begunAt - (w.stood - c.stood)
+	if d.RequestSoft > 0 && age >= d.RequestSoft && !c.told {
+		c.told = true
+		l.slow = append(l.slow, slowOf(c, age))
+	}
+	if d.Request > 0 && age >= d.Request && c.claim.takeUnanswered() {
+		l.overdue = append(l.overdue, slowOf(c, age))
+		e := ended{body: c.body, failure: FailRequestTimeout, cancelled: c.cancelled}
+		if c.failed {
+			e.failure = c.failure
+		}
+		e.x = d.abandon(c)
+		l.ended = append(l.ended, e)
+	}
+}
+
+func slowOf(c *call, age time.Duration) Slow {
+	r := &c.x.Request
+	return Slow{
+		Method: string(r.Method), Target: string(r.Target[:min(len(r.Target), targetMost)]), Age: age, Left: c.cancelled,
+	}
+}
