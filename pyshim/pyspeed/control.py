@@ -32,7 +32,7 @@ recycler: Optional[Callable[[str], None]] = None
 
 
 class StartFailed(Exception):
-    """The worker cannot start. ``stage`` is import, interface, hook or lifespan; ``trace``: a traceback, if any."""
+    """The worker cannot start. ``stage`` is import, interface, hook, lifespan or preload; ``trace``: a traceback."""
 
     def __init__(self, stage: str, error: str, trace: str = "") -> None:
         super().__init__(error)
@@ -62,6 +62,7 @@ class Control:
         os.set_blocking(self._wake_writer, False)
         self._over = native("_thread", "allocate_lock")()  # held while the thread runs
         self._recycled = native("_thread", "allocate_lock")()  # held once that was asked for
+        self._resting = False
         # Called on the control thread when the gateway is gone. A worker ends with it: every client is gone
         # too, and nothing is left to be finished.
         self.on_gone: Callable[[], None] = lambda: os._exit(1)
@@ -90,7 +91,7 @@ class Control:
     def receive(self) -> Message:
         """Wait for the next command. Raises EOFError when the gateway is gone."""
         while not self._received:
-            data = self._sock.recv(65536)
+            data = self._read()
             if not data:
                 raise EOFError("cannot read a command: the gateway is gone")
             self._feed(data)
@@ -112,6 +113,13 @@ class Control:
         # Not a threading.Thread: that may be a greenlet; and gevent's patches, which an application may apply while it
         # is imported, are whole only where the module threading knows of one thread.
         native("_thread", "start_new_thread")(self._run, (poll, wait))
+
+    def rest(self) -> None:
+        """End the control thread and keep the socket: :meth:`receive` gives the commands again."""
+        self._resting = True
+        self._wake(b"r")
+        with self._over:
+            pass
 
     def close(self) -> None:
         """Leave the gateway: end the control thread and close the socket. ``on_gone`` is called too, if it returns."""
@@ -138,6 +146,9 @@ class Control:
             os.write(self._wake_writer, what)
         except OSError:
             pass
+
+    def _read(self) -> bytes:
+        return self._sock.recv(65536)
 
     def _feed(self, data: bytes) -> None:
         for kind, request_id, flags, content in self._parser.feed(data):
@@ -169,8 +180,11 @@ class Control:
 
                     hidden = True
                     hide()
-                if self._wake_reader in ready and b"s" in os.read(self._wake_reader, 64):
-                    self.handle({"cmd": "stop"})
+                if self._wake_reader in ready:
+                    if b"s" in os.read(self._wake_reader, 64):
+                        self.handle({"cmd": "stop"})
+                    if self._resting:
+                        break
                 if descriptors[0] in ready:
                     data = self._sock.recv(65536)
                     if not data:
@@ -181,7 +195,8 @@ class Control:
         except BaseException as error:
             os.write(2, ("pyspeed: the worker ends, as its control socket is unusable: %s\n" % error).encode())
         try:
-            self.on_gone()
+            if not self._resting:
+                self.on_gone()
         finally:
             self._over.release()
 

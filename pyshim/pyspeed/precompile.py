@@ -58,6 +58,7 @@ class _Importer(zipimporter):
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
+        self._modules = ("zygote", *_MODULES) if sys.argv[1:] == ["zygote"] else _MODULES
         self._codes: Dict[str, CodeType] = {}
         self._child = 0  # process id; 0: not started, or gone
         self._receiving = allocate_lock()
@@ -87,14 +88,14 @@ class _Importer(zipimporter):
         os.close(self._reader)
         signal(SIGINT, SIG_IGN)  # a terminal's Ctrl-C is for the gateway
         with open(writer, "wb", buffering=0) as pipe:
-            for name in _MODULES:
+            for name in self._modules:
                 data = marshal.dumps((name, super().get_code(name)))
                 pipe.write(len(data).to_bytes(4, "big") + data)
 
     def get_code(self, fullname: str) -> CodeType:
         """The module's code."""
         name = fullname.rpartition(".")[2]
-        if name in _MODULES:
+        if name in self._modules:
             # The control thread imports too, when the gateway asks for what needs it.
             with self._receiving:
                 while self._child and name not in self._codes:

@@ -24,10 +24,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     from types import ModuleType
-    from typing import Any, Callable, Dict, List, Optional
+    from typing import Any, Callable, Dict, List, NoReturn, Optional, Tuple
 
     from .control import Message
     from .hooks import Hooks
+    from .zygote import Preloaded
 else:
     import _signal as signal
 
@@ -42,8 +43,11 @@ _HOOKS = frozenset(("post_fork", "post_worker_init", "worker_exit"))
 
 
 def main(arguments: List[str], imported: Callable[[], None] = lambda: None) -> int:
-    """Run ``worker``; returns the exit code. ``imported()`` is called when no more of the package will be imported."""
-    if arguments != ["worker"]:
+    """Run ``worker`` or ``zygote``; returns the exit code.
+
+    ``imported()`` is called when no more of the package will be imported.
+    """
+    if arguments not in (["worker"], ["zygote"]):
         sys.stderr.write(
             "pyspeed: cannot start: %r is no command; workers are started by pyspeed-gw\n" % " ".join(arguments)
         )
@@ -64,6 +68,15 @@ def main(arguments: List[str], imported: Callable[[], None] = lambda: None) -> i
             stream.reconfigure(line_buffering=True, errors="backslashreplace")
     # Where the interpreter crashes, its stack goes to the log.
     faulthandler.enable()
+    if arguments == ["zygote"]:
+        from . import zygote
+
+        return zygote.main(imported)
+    return attend(imported)
+
+
+def attend(imported: Callable[[], None], preloaded: Optional[Preloaded] = None) -> int:
+    """Take the descriptors and the start message, and serve; returns the exit code."""
     data, commands = socket(fileno=DATA), socket(fileno=CONTROL)
     for sock in (data, commands):
         # Whether a descriptor blocks is its creator's choice; Python would not find out.
@@ -72,32 +85,37 @@ def main(arguments: List[str], imported: Callable[[], None] = lambda: None) -> i
     os.close(MARKS)
     control = Control(commands)
     controls.recycler = control.recycle
-    os.register_at_fork(after_in_child=lambda: _leave_to_parent(data, commands))
+    os.register_at_fork(after_in_child=lambda: leave_to_parent(data, commands))
     try:
         settings = control.receive()
     except EOFError:
-        return 1
-    code = serve(settings, data, marks, control, imported)
+        os._exit(1)  # nothing has been served: what is to run at the worker's end need not
+    code = serve(settings, data, marks, control, imported, preloaded)
     if code in (EXIT_START, EXIT_IMPORT):
-        # What the application started before it failed, such as threads, must not keep the process.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        end_failed(code)
     return code
 
 
-def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control, imported: Callable[[], None]) -> int:
-    """Load what ``settings`` (the start message) names and serve it until told to stop; returns the exit code."""
-    target = settings["target"]
-    sys.argv = [target]
-    # A terminal's Ctrl-C reaches the whole group; what it means is for the gateway to decide. A handler, as
-    # SIG_IGN would be inherited by the programs that the application starts.
-    signal.signal(signal.SIGINT, _ignore)
-    signal.signal(signal.SIGTERM, _Stopper(control))
-    control.on("stop", _stop_before_ready)
-    answer_before_ready(control)
-    main_thread = threading.get_ident()
-    control.on_dump(lambda: loader.name_running_loop(main_thread))
+def end_failed(code: int) -> NoReturn:
+    """End the process: what the application started before it failed, such as threads, must not keep it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def serve(
+    settings: Dict[str, Any],
+    data: socket,
+    marks: mmap,
+    control: Control,
+    imported: Callable[[], None],
+    preloaded: Optional[Preloaded] = None,
+) -> int:
+    """Load what ``settings`` (the start message) names and serve it until told to stop; returns the exit code.
+
+    ``preloaded`` is the application where this process was forked with it.
+    """
+    answer_while_loading(settings, control)
     control.start()
     hooks: Optional[Hooks] = None
 
@@ -111,20 +129,13 @@ def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control,
 
     control.stage("import")
     try:
-        loader.arrange_path(settings.get("directory", ""))
-        if settings.get("model") == "gevent":
-            from . import greenlets
-
-            greenlets.patch(settings.get("interface", "auto"))
-        wanted = settings.get("interface", "auto")
-        app = loader.load(target, bool(settings.get("factory")), wanted, with_hooks)
-        interface = loader.interface(app, wanted, target)
+        if preloaded is None:
+            app, interface = load(settings, with_hooks)
+        else:
+            app, interface = preloaded.begin(with_hooks)
         control.stage("serve")
     except StartFailed as failure:
         return report_failure(control, failure)
-    except BaseException as error:
-        # SystemExit too: a module that calls sys.exit() has not been imported.
-        return report_failure(control, StartFailed("import", summary(error), trimmed(error)))
     if "tornado.autoreload" in sys.modules and interface == "tornado":
         from .tornado_worker import end_for_reload
 
@@ -133,6 +144,41 @@ def serve(settings: Dict[str, Any], data: socket, marks: mmap, control: Control,
         return run(app, interface, settings, data, marks, control, imported, hooks=hooks)
     except StartFailed as failure:
         return report_failure(control, failure)
+
+
+def answer_while_loading(settings: Dict[str, Any], control: Control) -> None:
+    """Have signals and commands mean what they do while the application is being loaded."""
+    sys.argv = [settings["target"]]
+    # A terminal's Ctrl-C reaches the whole group; what it means is for the gateway to decide. A handler, as
+    # SIG_IGN would be inherited by the programs that the application starts.
+    signal.signal(signal.SIGINT, ignore)
+    signal.signal(signal.SIGTERM, Stopper(control))
+    control.on("stop", _stop_before_ready)
+    answer_before_ready(control)
+    main_thread = threading.get_ident()
+    control.on_dump(lambda: loader.name_running_loop(main_thread))
+
+
+def load(settings: Dict[str, Any], with_module: Callable[[ModuleType], None]) -> Tuple[Any, str]:
+    """The application that ``settings`` names, and its interface. Raises StartFailed.
+
+    ``with_module`` is called with its module, before any factory.
+    """
+    target = settings["target"]
+    try:
+        loader.arrange_path(settings.get("directory", ""))
+        if settings.get("model") == "gevent":
+            from . import greenlets
+
+            greenlets.patch(settings.get("interface", "auto"))
+        wanted = settings.get("interface", "auto")
+        app = loader.load(target, bool(settings.get("factory")), wanted, with_module)
+        return app, loader.interface(app, wanted, target)
+    except StartFailed:
+        raise
+    except BaseException as error:
+        # SystemExit too: a module that calls sys.exit() has not been imported.
+        raise StartFailed("import", summary(error), trimmed(error)) from None
 
 
 def hooks_of(module: ModuleType, settings: Dict[str, Any]) -> Optional[Hooks]:
@@ -237,7 +283,7 @@ def _stop_before_ready(message: Message) -> None:
     os._exit(EXIT_OK)
 
 
-class _Stopper:
+class Stopper:
     """SIGTERM's handler: a graceful stop."""
 
     def __init__(self, control: Control) -> None:
@@ -248,22 +294,23 @@ class _Stopper:
         if os.getpid() == self._pid:
             self._control.stop_from_signal()
         else:
-            # A forked child that has not come to _leave_to_parent yet: the parent is not who was meant.
+            # A forked child that has not come to leave_to_parent yet: the parent is not who was meant.
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
 
 
-def _ignore(signum: int, frame: object) -> None:
+def ignore(signum: int, frame: object) -> None:
     """Do nothing."""
 
 
-def _leave_to_parent(*sockets: socket) -> None:
+def leave_to_parent(*sockets: socket) -> None:
     """In a child that the application forked: the sockets and what signals mean here are the parent's alone.
 
     With the sockets the child would hide the parent's death from the gateway, and could answer its requests.
     """
     controls.recycler = None
     for sock in sockets:
-        os.close(sock.detach())
+        if sock.fileno() >= 0:  # else it was a parent's parent's
+            os.close(sock.detach())
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -71,6 +71,7 @@ class Worker:
         ready: bool = True,
         arguments: Optional[List[str]] = None,
         env: Optional[Dict[str, str]] = None,
+        command: str = "worker",
         **settings: Any,
     ) -> None:
         self.auto_credit = auto_credit
@@ -101,6 +102,7 @@ class Worker:
         self._sending = threading.Lock()
         self._status: Optional[int] = None
         self._python = python
+        self._command = command
         self._arguments = ["-W", "error"] if arguments is None else arguments
         self._env = {**os.environ, "PYSPEED_WORKER_ID": "1", **(env or {})}
         self._start(str(shim), str(directory) or os.getcwd())
@@ -119,34 +121,37 @@ class Worker:
             file.truncate(65536)
             self.marks = mmap.mmap(file.fileno(), 65536)
             self.output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
-            if shim == "zip":
-                archive = zip_shim()
-                path = "/proc/self/fd/6"
-            else:
-                archive = os.open(os.devnull, os.O_RDONLY)
-                path = shim
-            wanted = {1: self.output.fileno(), 2: self.output.fileno(), 3: data.fileno(), 4: control.fileno()}
-            wanted.update({5: file.fileno(), 6: archive})
-            # Out of the way of the numbers that they are to get.
-            high = {fd: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 100) for fd, source in wanted.items()}
-            actions: List[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
-            actions += [(os.POSIX_SPAWN_DUP2, source, fd) for fd, source in high.items()]
-            before = os.getcwd()
-            try:
-                os.chdir(directory)
-                self.pid = os.posix_spawn(
-                    self._python,
-                    [self._python, *self._arguments, path, "worker"],
-                    self._env,
-                    file_actions=actions,
-                )
-            finally:
-                os.chdir(before)
-                for source in high.values():
-                    os.close(source)
-                os.close(archive)
+            self._launch([data.fileno(), control.fileno(), file.fileno()], shim, directory)
         data.close()
         control.close()
+
+    def _launch(self, descriptors: List[int], shim: str, directory: str) -> None:
+        """Start the process with its data socket, control socket and marks; sets ``pid``."""
+        if shim == "zip":
+            archive = zip_shim()
+            path = "/proc/self/fd/6"
+        else:
+            archive = os.open(os.devnull, os.O_RDONLY)
+            path = shim
+        wanted = dict(zip((1, 2, 3, 4, 5, 6), (self.output.fileno(), self.output.fileno(), *descriptors, archive)))
+        # Out of the way of the numbers that they are to get.
+        high = {fd: fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, 100) for fd, source in wanted.items()}
+        actions: List[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+        actions += [(os.POSIX_SPAWN_DUP2, source, fd) for fd, source in high.items()]
+        before = os.getcwd()
+        try:
+            os.chdir(directory)
+            self.pid = os.posix_spawn(
+                self._python,
+                [self._python, *self._arguments, path, self._command],
+                self._env,
+                file_actions=actions,
+            )
+        finally:
+            os.chdir(before)
+            for source in high.values():
+                os.close(source)
+            os.close(archive)
 
     # Requests.
 
