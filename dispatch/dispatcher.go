@@ -43,10 +43,10 @@ type Settings struct {
 	// told; 0: for ever. See watch.go.
 	RequestSoft, Request time.Duration
 	// Slow is told of requests that have taken RequestSoft, each once; Overdue of those that have taken Request, whose
-	// clients have their 504. Both on Run's goroutine; must not block.
+	// clients have their 504. Both on a goroutine of Run's; must not block.
 	Slow, Overdue func(worker string, requests []Slow)
-	// Debugged is whether a debugger holds a worker, so that its requests' time does not count; nil: never. Asked by
-	// Run's goroutine a few times a second.
+	// Debugged is asked before that: whether a debugger holds the worker, so that its requests' time begins anew; nil:
+	// never. It may block for a moment.
 	Debugged func(worker string) bool
 }
 
@@ -73,10 +73,9 @@ type Dispatcher struct {
 	requests uint64 // that came, ever
 	workers  []*worker
 	stopping bool
-	held     bool          // by Hold
-	starting int           // workers on their way
-	looked   time.Duration // when the watch last looked at requests; Run's
-	awaited  bool          // requests may have waited longer than QueueTimeout for one
+	held     bool // by Hold
+	starting int  // workers on their way
+	awaited  bool // requests may have waited longer than QueueTimeout for one
 	// early is what was said of workers before Serve was called for them.
 	early map[string]early
 }

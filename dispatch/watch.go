@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"pyspeed/gateway/exchange"
@@ -30,62 +31,67 @@ type Slow struct {
 // Run watches over the queue, and over the requests that workers have, until ctx ends: it fails what waited too long,
 // or takes too long.
 func (d *Dispatcher) Run(ctx context.Context) {
-	every := lookEvery
-	for _, limit := range []time.Duration{d.QueueTimeout, d.RequestSoft, d.Request} {
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	if d.RequestSoft > 0 || d.Request > 0 {
+		// Of its own, as Debugged may block.
+		looking.Go(func() { every(ctx, shortest(d.RequestSoft, d.Request), d.look) })
+	}
+	every(ctx, shortest(d.QueueTimeout), func(time.Duration) { d.expire() })
+}
+
+// shortest is how often has to be looked at what may take so long; 0: for ever.
+func shortest(limits ...time.Duration) time.Duration {
+	t := lookEvery
+	for _, limit := range limits {
 		if limit > 0 {
-			every = min(every, limit/4)
+			t = min(t, limit/4)
 		}
 	}
-	every = max(every, time.Millisecond)
-	t := time.NewTicker(every)
+	return max(t, time.Millisecond)
+}
+
+// every calls f until ctx ends, and tells it of a gap before.
+func every(ctx context.Context, d time.Duration, f func(gap time.Duration)) {
+	t := time.NewTicker(d)
 	defer t.Stop()
-	last := time.Now()
 	for {
+		last := time.Now()
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
-		now := time.Now()
-		gap := now.Sub(last) - every
-		last = now
+		gap := time.Since(last) - d
 		if gap < idleGap {
 			gap = 0
 		}
-		d.expire()
-		d.look(gap)
+		f(gap)
 	}
 }
 
 // look finds the requests whose applications have had them for too long. A request's time counts from when its start mark is
-// seen, not while its client still sends the body, nor while a debugger holds the worker, nor in the
-// last gap. Run's goroutine only.
+// seen, not while its client still sends the body, nor while a debugger holds the worker, nor in a gap. One
+// goroutine at a time.
 func (d *Dispatcher) look(gap time.Duration) {
-	if d.RequestSoft <= 0 && d.Request <= 0 {
-		return
-	}
-	now := d.Now()
-	since := now - d.looked
-	d.looked = now
 	d.mu.Lock()
 	busy := slices.DeleteFunc(slices.Clone(d.workers), func(w *worker) bool { return w.outstanding == 0 })
 	d.mu.Unlock()
 	for _, w := range busy {
-		if d.Debugged != nil && d.Debugged(w.id) {
-			w.stood += since
-		} else {
-			w.stood += gap
-		}
-		l := looker{d: d, w: w, now: now}
+		w.stood += gap
+		l := looker{d: d, w: w, now: d.Now(), asked: d.Debugged == nil}
 		l.run()
 	}
 }
 
 // looker is one look at one worker.
 type looker struct {
-	d   *Dispatcher
-	w   *worker
-	now time.Duration
+	d     *Dispatcher
+	w     *worker
+	now   time.Duration
+	due   bool // there is something to do
+	asked bool // and no debugger holds the worker
+	anew  bool // a debugger does, so that everything's time begins anew
 
 	slow, overdue []Slow
 	ended         []ended
@@ -108,12 +114,11 @@ type upload struct {
 }
 
 func (l *looker) run() {
-	for from := 1; l.step(from); from += lookStep {
-		for _, u := range l.uploads {
-			_, whole := u.body.Length() // not with d.mu held, since it may wait for the disk
-			l.judge(u, whole)
-		}
-		l.uploads = l.uploads[:0]
+	l.pass()
+	if l.due && !l.asked {
+		l.asked = !l.d.Debugged(l.w.id)
+		l.anew = !l.asked
+		l.pass()
 	}
 	d := l.d
 	if len(l.ended) > 0 {
@@ -134,6 +139,17 @@ func (l *looker) run() {
 	}
 	if len(l.overdue) > 0 && d.Overdue != nil {
 		d.Overdue(l.w.id, l.overdue)
+	}
+}
+
+// pass looks at all requests.
+func (l *looker) pass() {
+	for from := 1; l.step(from); from += lookStep {
+		for _, u := range l.uploads {
+			_, whole := u.body.Length() // not with d.mu held, since it may wait for the disk
+			l.judge(u, whole)
+		}
+		l.uploads = l.uploads[:0]
 	}
 }
 
@@ -175,15 +191,21 @@ func (l *looker) judge(u upload, whole bool) {
 // time looks at the time that c's application has had. With d.mu held.
 func (l *looker) time(c *call) {
 	d, w := l.d, l.w
-	if c.begunAt == 0 {
+	if c.begunAt == 0 || l.anew {
 		c.begunAt, c.stood = l.now, w.stood
 	}
 	age := l.now - c.begunAt - (w.stood - c.stood)
-	if d.RequestSoft > 0 && age >= d.RequestSoft && !c.told {
+	soft := d.RequestSoft > 0 && age >= d.RequestSoft && !c.told
+	hard := d.Request > 0 && age >= d.Request
+	l.due = l.due || soft || hard
+	if !l.asked {
+		return
+	}
+	if soft {
 		c.told = true
 		l.slow = append(l.slow, slowOf(c, age))
 	}
-	if d.Request > 0 && age >= d.Request && c.claim.takeUnanswered() {
+	if hard && c.claim.takeUnanswered() {
 		l.overdue = append(l.overdue, slowOf(c, age))
 		e := ended{body: c.body, failure: FailRequestTimeout, cancelled: c.cancelled}
 		if c.failed {

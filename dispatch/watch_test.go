@@ -196,18 +196,22 @@ func TestRequestTimeoutOfClientsThatLeft(t *testing.T) {
 func TestRequestTimePauses(t *testing.T) {
 	var o told
 	s := o.settings(10*time.Second, 20*time.Second)
-	debugged := false
-	s.Debugged = func(string) bool { return debugged }
+	debugged, asked := false, 0
+	s.Debugged = func(string) bool { asked++; return debugged }
 	r := newRig(t, s)
 	w := startWorker(t, r.Dispatcher, "1", Worker{ASGI: true})
 	_, a := r.ask("/a")
 	w.marks[w.request().id] = 1
 	r.look(0)
-	r.pass(5 * time.Second)
+	r.pass(9 * time.Second)
+	if asked != 0 {
+		t.Errorf("asked %d times for a debugger, with nothing to be done", asked)
+	}
 	debugged = true
 	r.pass(time.Hour)
+	r.pass(time.Hour)
 	debugged = false
-	r.pass(4 * time.Second)
+	r.pass(9 * time.Second)
 	r.clock.advance(time.Hour)
 	r.look(time.Hour)
 	o.want(t, nil, nil)
