@@ -68,14 +68,15 @@ type Dispatcher struct {
 	buffers bufferPool
 	asgi    atomic.Bool
 
-	mu       sync.Mutex
-	queue    queue
-	requests uint64 // that came, ever
-	workers  []*worker
-	stopping bool
-	held     bool // by Hold
-	starting int  // workers on their way
-	awaited  bool // requests may have waited longer than QueueTimeout for one
+	mu        sync.Mutex
+	queue     queue
+	admission admission
+	requests  uint64 // that came, ever
+	workers   []*worker
+	stopping  bool
+	held      bool // by Hold
+	starting  int  // workers on their way
+	awaited   bool // requests may have waited longer than QueueTimeout for one
 	// early is what was said of workers before Serve was called for them.
 	early map[string]early
 }
@@ -105,7 +106,7 @@ func (d *Dispatcher) Respond(x *exchange.Exchange) {
 	}
 	c.begin(x)
 	c.since = now
-	failure := FailQueueFull
+	var failure Failure
 	switch {
 	case d.stopping:
 		failure = FailStopping
@@ -115,6 +116,7 @@ func (d *Dispatcher) Respond(x *exchange.Exchange) {
 			if d.wait(c) {
 				return
 			}
+			failure = d.full()
 			break
 		}
 		w.send(c, now)
@@ -127,6 +129,8 @@ func (d *Dispatcher) Respond(x *exchange.Exchange) {
 		return
 	case d.wait(c):
 		return
+	default:
+		failure = d.full()
 	}
 	d.finish(c)
 	d.mu.Unlock()
@@ -138,7 +142,7 @@ func (d *Dispatcher) wait(c *call) bool {
 	if !d.queue.push(c) {
 		return false
 	}
-	tell := d.Awaited != nil && !slices.ContainsFunc(d.workers, func(w *worker) bool { return w.serving })
+	tell := d.Awaited != nil && !d.anyServing()
 	d.mu.Unlock()
 	if tell {
 		d.Awaited()
@@ -169,6 +173,7 @@ func (d *Dispatcher) feed(now time.Duration, self *worker) (pump []*call) {
 			return pump
 		}
 		c := d.queue.pop()
+		d.took()
 		w.send(c, now)
 		if w != self {
 			w.mux.Flush(false)
@@ -368,6 +373,7 @@ func (d *Dispatcher) expire() {
 	now := d.Now()
 	var late []*call
 	d.mu.Lock()
+	d.admit(now)
 	patience := d.patience()
 	for c := d.queue.first(); c != nil && !d.held && now-c.since >= patience; c = d.queue.first() {
 		d.queue.pop()

@@ -9,6 +9,7 @@ type Failure uint8
 // The kinds.
 const (
 	FailQueueFull Failure = iota
+	FailOverload
 	FailQueueTime
 	FailStopping
 	FailNoWorker
@@ -31,6 +32,7 @@ type consequence struct {
 
 var consequences = [failures]consequence{
 	FailQueueFull:      {"queue_full", http.StatusServiceUnavailable, "", "none"},
+	FailOverload:       {"overload", http.StatusServiceUnavailable, "", "none"},
 	FailQueueTime:      {"queue_timeout", http.StatusServiceUnavailable, "", "none"},
 	FailStopping:       {"stopping", http.StatusServiceUnavailable, "", "none"},
 	FailNoWorker:       {"no_worker", http.StatusServiceUnavailable, "", "could not be started; the reason is in the log"},

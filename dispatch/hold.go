@@ -1,6 +1,9 @@
 package dispatch
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Hold keeps every request in the queue until Release: none goes to a worker, none has waited too long. One
 // that does not fit gets 503, and Stop refuses all. What workers have goes on. Once is enough, whoever else asked.
@@ -40,6 +43,11 @@ func (d *Dispatcher) patience() time.Duration {
 		return d.StartTimeout
 	}
 	return d.QueueTimeout
+}
+
+// anyServing is whether some worker takes requests. With d.mu held.
+func (d *Dispatcher) anyServing() bool {
+	return slices.ContainsFunc(d.workers, func(w *worker) bool { return w.serving })
 }
 
 // awaiting is whether no worker serves and one is about to. With d.mu held.

@@ -9,15 +9,17 @@ type queue struct {
 	tail int     // position after the last
 	len  int
 	most int
+	// limit is the most for now, at most most.
+	limit int
 }
 
-func newQueue(most int) queue { return queue{most: most} }
+func newQueue(most int) queue { return queue{most: most, limit: most} }
 
 func (q *queue) at(position int) **call { return &q.ring[position&(len(q.ring)-1)] }
 
 // push appends c; false means that the queue is full.
 func (q *queue) push(c *call) bool {
-	if q.len >= q.most {
+	if q.len >= q.limit {
 		return false
 	}
 	q.grow()
