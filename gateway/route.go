@@ -75,16 +75,16 @@ func (g *Gateway) newUpstreams(version string) []*upstream.Upstream {
 	return list
 }
 
-// responder is what answers all requests.
-func (g *Gateway) responder() exchange.Responder {
+// routed is what answers requests for resources.
+func (g *Gateway) routed() exchange.Responder {
 	if len(g.upstreams) == 0 {
-		return serverWide{g.dispatcher}
+		return g.dispatcher
 	}
 	list := make([]route, 0, len(g.upstreams))
 	for _, u := range g.upstreams {
 		list = append(list, route{strings.TrimSuffix(u.Route, "/"), u})
 	}
-	return serverWide{newRoutes(g.dispatcher, list)}
+	return newRoutes(g.dispatcher, list)
 }
 
 // failureKinds are the labels that failures are counted under.

@@ -5,12 +5,13 @@ import "time"
 // Config is the effective configuration. Sizes are in bytes. Paths are
 // absolute. Where a number may be "auto", 0 stands for it.
 type Config struct {
-	App     App
-	Server  Server
-	Workers Workers
-	Reload  Reload
-	Log     Log
-	Admin   Admin
+	App      App
+	Server   Server
+	Workers  Workers
+	Compress Compress
+	Reload   Reload
+	Log      Log
+	Admin    Admin
 	// Upstreams are the entries of [[upstream]], in their order.
 	Upstreams []Upstream
 }

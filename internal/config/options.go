@@ -41,6 +41,7 @@ func groups() []group {
 		{"server.limits", "Limits"},
 		{"server.timeouts", "Timeouts"},
 		{"workers", "Workers"},
+		{"compress", "Compression"},
 		{"reload", "Reload on change"},
 		{"log", "Logging"},
 		{"admin", "Administration"},
@@ -63,7 +64,7 @@ func options() []option {
 	const day = 24 * time.Hour
 	wait := duration{time.Millisecond, day}
 	orNever := duration{0, 10 * 365 * day} // 0 stands for never
-	return []option{
+	list := []option{
 		{
 			key: keyTarget, kind: target{}, value: "",
 			field: func(c *Config) any { return &c.App.Target },
@@ -430,6 +431,7 @@ func options() []option {
 			more:  "Who may open it may stop the workers: it has mode 0600. Where it cannot be made there is a warning, and no socket.",
 		},
 	}
+	return append(list, compressOptions()...)
 }
 
 // keys lists the options' keys.
