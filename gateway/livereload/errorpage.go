@@ -58,6 +58,14 @@ var (
 // Respond implements exchange.Responder.
 func (p *ErrorPage) Respond(x *exchange.Exchange) {
 	x.Source = nothing{}
+	p.Answer(x)
+}
+
+// Answer answers a request that somebody else is the Source of, on any goroutine.
+func (p *ErrorPage) Answer(x *exchange.Exchange) {
+	if f, found := x.Writer.(*filter); found {
+		f.plain = true
+	}
 	var err error
 	switch form := wantedForm(string(x.Request.Get("accept"))); {
 	case !local(x):

@@ -387,6 +387,13 @@ func TestErrorPageForms(t *testing.T) {
 			}
 		}
 	}
+	// One that was given to somebody else before stays that one's.
+	x, other := request("GET", "/", &sink{}), &source{}
+	x.Source = other
+	p.Answer(x)
+	if x.Source != exchange.Source(other) {
+		t.Error("Answer has changed the Source")
+	}
 	// The page says as of when it is, and that it answers a form.
 	if s := ask("GET", browser, nil); !strings.HasSuffix(string(s.body), `<script data-at="`+h.position(0)+`">`+string(script)+"</script>\n</body>\n</html>\n") {
 		t.Errorf("the page ends with %q", s.body[max(0, len(s.body)-200):])
