@@ -28,6 +28,8 @@ type call struct {
 	wake func() // pump, made once
 	head *buffer
 	asgi bool // what head was encoded as
+	// bound says that it is meant for one worker and never goes to another, nor counts as a client's.
+	bound bool
 
 	// Guarded by d.mu.
 	place      place

@@ -58,8 +58,15 @@ type Worker struct {
 	// Threads is how many requests it runs at once; 0: any number (ASGI).
 	Threads int
 	ASGI    bool
-	// Serving is called once the worker takes requests; nil is allowed. It must not block.
-	Serving func()
+	// Held says that it gets no request but those of Warm until Activate.
+	Held bool
+	// Opened is called once the worker has answered, and takes requests where it is not Held; nil is allowed. It
+	// must not block.
+	Opened func()
+	// Spent is called once the worker was given MaxRequests requests, with the dispatcher's lock held: it
+	// must neither block nor call the Dispatcher. MaxRequests 0: never.
+	MaxRequests int
+	Spent       func()
 }
 
 // Dispatcher is the Responder in front of all workers. Safe for concurrent use.
@@ -200,7 +207,13 @@ func (d *Dispatcher) finish(c *call) {
 }
 
 // fail ends a call that finish was called for.
-func (d *Dispatcher) fail(c *call, f Failure) { d.failExchange(c.x, f) }
+func (d *Dispatcher) fail(c *call, f Failure) {
+	if c.bound {
+		c.x.Writer.Abort(consequences[f].status, "")
+		return
+	}
+	d.failExchange(c.x, f)
+}
 
 func (d *Dispatcher) failExchange(x *exchange.Exchange, f Failure) {
 	if d.Failed != nil {
@@ -213,10 +226,10 @@ func (d *Dispatcher) failExchange(x *exchange.Exchange, f Failure) {
 // Serve adds a worker and reads its answers until its connection ends; it blocks. After that, and
 // once the process is reaped, Lost settles what it left unanswered.
 //
-// Serve and Lost are called once each for every worker, and Drain at most once, in any order.
+// Serve and Lost are called once each for every worker, and Drain at most once, in any order. A worker that is
+// Held waits for Activate.
 func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
 	w := newWorker(d, cfg)
-	d.asgi.Store(cfg.ASGI)
 	d.mu.Lock()
 	e := d.early[w.id]
 	delete(d.early, w.id)
@@ -232,16 +245,15 @@ func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
 		d.settle(w)
 		return fmt.Errorf("cannot start serving with worker %s: %w", cfg.ID, err)
 	}
-	var pump []*call
 	d.mu.Lock()
-	if !w.lost && !w.ended {
-		pump = d.serve(w)
-	}
+	w.opened = true
 	d.mu.Unlock()
-	if cfg.Serving != nil {
-		cfg.Serving()
+	if !cfg.Held {
+		d.Activate(cfg.ID)
 	}
-	startPumps(pump)
+	if cfg.Opened != nil {
+		cfg.Opened()
+	}
 
 	err := w.mux.Run()
 
@@ -254,6 +266,20 @@ func (d *Dispatcher) Serve(cfg Worker, handshake time.Duration) error {
 	}
 	d.settle(w)
 	return err
+}
+
+// Activate gives requests to a worker that was Held; one that is gone, or was drained meanwhile, gets none.
+func (d *Dispatcher) Activate(id string) {
+	d.mu.Lock()
+	w := d.find(id)
+	if w == nil || !w.opened || w.lost || w.ended || w.eof {
+		d.mu.Unlock()
+		return
+	}
+	d.asgi.Store(w.asgi)
+	pump := d.serve(w)
+	d.mu.Unlock()
+	startPumps(pump)
 }
 
 // eof notes that w's answers were read to their end; true means that nobody had asked for it.
@@ -416,6 +442,7 @@ func (d *Dispatcher) failWaiting(f Failure) {
 type Load struct {
 	ID                  string
 	Outstanding, Window int
+	Requests            int // that it was given so far
 }
 
 // State returns the queue's length and each worker's load.
@@ -423,7 +450,7 @@ func (d *Dispatcher) State() (waiting int, loads []Load) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, w := range d.workers {
-		loads = append(loads, Load{w.id, w.outstanding, w.window})
+		loads = append(loads, Load{w.id, w.outstanding, w.window, w.requests})
 	}
 	return d.queue.len, loads
 }

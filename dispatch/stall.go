@@ -66,7 +66,7 @@ func (d *Dispatcher) Reclaimed(id string, ids []uint16) (moved int) {
 			// Not its to give back, or begun, whatever it says: never run twice.
 		case c.abandoned:
 			w.take(c, now)
-		case c.cancelled || d.stopping:
+		case c.cancelled || c.bound || d.stopping:
 			w.take(c, now)
 			d.finish(c)
 			left = append(left, c)

@@ -164,7 +164,7 @@ func (l *looker) step(from int) bool {
 	}
 	for id := from; id < min(from+lookStep, w.ids); id++ {
 		c := w.calls[id].Load()
-		if c == nil || c.abandoned || w.marks[id] == 0 || !c.claim.headless() {
+		if c == nil || c.abandoned || c.bound || w.marks[id] == 0 || !c.claim.headless() {
 			continue
 		}
 		if c.bodyOpen && !c.bodyEnd && !c.aborted {

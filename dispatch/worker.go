@@ -39,16 +39,19 @@ type worker struct {
 	marks  []byte
 	joiner fcgi.Joiner
 
-	serving, ended, lost, eof, broken, hung bool
-	outstanding                             int
-	abandoned                               int // of those, the ones that nobody waits for
-	floor, window                           int
-	calls                                   []atomic.Pointer[call] // by request id; changed with d.mu held
-	free                                    []uint16               // ids to use again
-	ids                                     int                    // ids below were used
-	empty                                   chan struct{}
-	emptied                                 bool
-	waiting                                 []*call // whose bodies wait until the worker has taken what it was sent; some may have ended
+	opened, serving, ended, lost, eof, broken, hung bool
+
+	requests, most int // that it was given; at which spent is called
+	spent          func()
+	outstanding    int
+	abandoned      int // of those, the ones that nobody waits for
+	floor, window  int
+	calls          []atomic.Pointer[call] // by request id; changed with d.mu held
+	free           []uint16               // ids to use again
+	ids            int                    // ids below were used
+	empty          chan struct{}
+	emptied        bool
+	waiting        []*call // whose bodies wait until the worker has taken what it was sent; some may have ended
 
 	heard     atomic.Int64 // when it last sent something; written by the reader
 	suspended atomic.Bool  // it hangs: no more requests until it sends something
@@ -66,7 +69,7 @@ type worker struct {
 
 func newWorker(d *Dispatcher, cfg Worker) *worker {
 	w := &worker{
-		d: d, id: cfg.ID, asgi: cfg.ASGI, marks: cfg.Marks,
+		d: d, id: cfg.ID, asgi: cfg.ASGI, marks: cfg.Marks, most: cfg.MaxRequests, spent: cfg.Spent,
 		threads: cfg.Threads,
 		ids:     1, // 0 is FastCGI's management id
 		empty:   make(chan struct{}),
@@ -100,6 +103,11 @@ func (w *worker) send(c *call, now time.Duration) {
 	w.count(now)
 	if w.outstanding++; w.outstanding == 1 {
 		w.busySince = now
+	}
+	if !c.bound {
+		if w.requests++; w.requests == w.most {
+			w.spent()
+		}
 	}
 	c.place, c.worker, c.id, c.sentAt = sent, w, id, now
 	c.owed, c.credit = 0, stdinWindow
@@ -161,7 +169,7 @@ func (w *worker) take(c *call, now time.Duration) {
 // untouched is whether c, which w had when it died, is certain not to have begun there, and can
 // be given to another as it was. With d.mu held, after the last of w's answers was read.
 func (w *worker) untouched(c *call) bool {
-	return w.marks[c.id] == 0 && !c.heard && !c.streamed && !c.taking && !c.cancelled && !c.failed
+	return w.marks[c.id] == 0 && !c.heard && !c.streamed && !c.taking && !c.cancelled && !c.failed && !c.bound
 }
 
 // checkEmpty closes empty when a worker that gets no more requests has none that anybody waits for. With d.mu held.

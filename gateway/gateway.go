@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net"
 	"os"
 	"strconv"
@@ -36,8 +35,11 @@ type edge interface {
 
 // Gateway is one running server.
 type Gateway struct {
-	cfg *config.Config
-	log *slog.Logger
+	cfg     *config.Config
+	log     *slog.Logger
+	version string
+	// As most requests' will be.
+	serverName, serverPort string
 
 	clock      *http1.Clock
 	registry   *http1.Registry
@@ -50,6 +52,7 @@ type Gateway struct {
 	supervisor *supervisor.Supervisor
 	upstreams  []*upstream.Upstream
 	stopping   atomic.Bool
+	counted    atomic.Pointer[config.Count] // workers, as they were last configured
 
 	// Listening is called once, when clients can connect, with the addresses as a client would write them; nil is
 	// allowed. Set it before Run. On Run's goroutine.
@@ -78,7 +81,7 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 		}
 	}
 	p := newPool(log)
-	name, port := serverName(cfg.Server.Bind)
+	g.serverName, g.serverPort = serverName(cfg.Server.Bind)
 	var err error
 	if g.loop, err = newLoop(cfg.Server.Edge); err != nil {
 		return nil, err
@@ -86,47 +89,21 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	g.dispatcher = dispatch.New(dispatch.Settings{
 		Loop:  g.loop,
 		Queue: cfg.Workers.Queue, QueueTimeout: cfg.Workers.QueueTimeout, StartTimeout: cfg.Workers.StartupTimeout, InFlight: cfg.Workers.InFlight,
-		Encoder: dispatch.Encoder{ServerName: name, ServerPort: port, RootPath: cfg.App.RootPath},
+		Encoder: dispatch.Encoder{ServerName: g.serverName, ServerPort: g.serverPort, RootPath: cfg.App.RootPath},
 		Budget:  g.budget, Now: g.clock.Now, Log: log, Broken: p.broken,
 		Failed: func(f dispatch.Failure) { g.metrics.Failed(f.Metric()) },
 	})
 	p.dispatcher = g.dispatcher
 	g.pool = p
-	_, count := cfg.Workers.Processes()
-	if start.Attached != nil {
-		count = 1
-	}
+	g.version = version
+	g.counted.Store(&cfg.Workers.Count)
 	g.supervisor = supervisor.New(supervisor.Settings{
-		Python: start.Python, Directory: cfg.App.Directory, Env: start.Env, Count: count, Archive: start.Archive, Log: log,
-		Attached:       start.Attached,
-		StartupTimeout: cfg.Workers.StartupTimeout, ImportTimeout: cfg.App.ImportTimeout, LifespanTimeout: cfg.App.LifespanTimeout,
-		ShutdownTimeout: cfg.Server.Timeouts.Shutdown,
-		Start: map[string]any{
-			"target": cfg.App.Target, "interface": cfg.App.Interface, "factory": cfg.App.Factory,
-			"directory": cfg.App.Directory, "threads": cfg.Workers.Threads, "max_threads": maxThreads, "model": cfg.Workers.Model,
-			"lifespan": cfg.App.Lifespan, "lifespan_timeout": milliseconds(cfg.App.LifespanTimeout), "root_path": cfg.App.RootPath,
-			"server_name": name, "server_port": port, "multiprocess": count > 1, "software": "pyspeed/" + version,
-			"environment": start.toAttached(),
-		},
+		Launch: g.launch(cfg, start), Archive: start.Archive, Log: log, Attached: start.Attached,
 	}, p)
 	g.upstreams = g.newUpstreams(version)
 	g.gauges()
 	return g, nil
 }
-
-// milliseconds is d as control messages have it, which hold 31 bits.
-func milliseconds(d time.Duration) int { return int(min(d.Milliseconds(), math.MaxInt32)) }
-
-// toAttached is the part of the environment that a process gets told which is there already.
-func (s *Start) toAttached() []string {
-	if s.Attached == nil {
-		return nil
-	}
-	return s.Env
-}
-
-// maxThreads is the most a WSGI worker with threads = "auto" uses.
-const maxThreads = 64
 
 // serverName is what most requests' SERVER_NAME and SERVER_PORT will be.
 func serverName(bind []config.Address) (name, port string) {
@@ -225,13 +202,6 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 				return nil // asked to stop while starting
 			}
 			return err
-		}
-		select {
-		case <-g.pool.serving: // ready is true from here on
-		case err := <-g.supervisor.Detached(): // it was the only worker
-			g.stopWorkers(hurry)
-			return err
-		case <-stop.Done():
 		}
 	}
 	edges, err := g.edges(listeners)
@@ -381,11 +351,6 @@ func (g *Gateway) TryImport(ctx context.Context) (string, error) {
 	}
 	if err := g.supervisor.Start(ctx); err != nil {
 		return "", err
-	}
-	select {
-	case <-g.pool.serving: // a worker that is stopped in the middle of its handshake would be an error in the log
-	case <-time.After(handshake):
-	case <-ctx.Done():
 	}
 	about := g.cfg.App.Target
 	for _, w := range g.supervisor.Workers() {

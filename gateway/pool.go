@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -18,21 +20,12 @@ type pool struct {
 	dispatcher *dispatch.Dispatcher
 	log        *slog.Logger
 
-	serving chan struct{} // has an element once a worker serves
-
 	mu      sync.Mutex
 	workers map[string]*pooled
 }
 
 func newPool(log *slog.Logger) *pool {
-	return &pool{log: log, workers: map[string]*pooled{}, serving: make(chan struct{}, 1)}
-}
-
-func (p *pool) oneServes() {
-	select {
-	case p.serving <- struct{}{}:
-	default:
-	}
+	return &pool{log: log, workers: map[string]*pooled{}}
 }
 
 type pooled struct {
@@ -45,28 +38,60 @@ type pooled struct {
 	debugged time.Time // when somebody was last seen to debug it, as it hung
 }
 
-// Add implements supervisor.Pool. The worker serves on a goroutine of its own.
-func (p *pool) Add(w *supervisor.Worker) {
+// Open implements supervisor.Pool. The worker's connection has a goroutine of its own, which ends after Lost.
+func (p *pool) Open(ctx context.Context, w *supervisor.Worker) error {
 	e := &pooled{worker: w, lost: make(chan struct{})}
 	p.mu.Lock()
 	p.workers[w.ID] = e
 	p.mu.Unlock()
+	opened, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
 		err := p.dispatcher.Serve(dispatch.Worker{
 			ID: w.ID, Conn: w.Data, Marks: w.Marks, Threads: w.Info.Threads, ASGI: onLoop(w.Info.Interface),
-			Serving: p.oneServes,
+			Held: true, Opened: func() { close(opened) }, MaxRequests: w.MaxRequests, Spent: w.Spent,
 		}, handshake)
-		if err != nil {
-			p.log.Error("cannot go on with a worker", "worker", w.ID, "cause", err)
-			w.Kill(err.Error())
+		select {
+		case <-opened:
+			if err != nil {
+				p.log.Error("cannot go on with a worker", "worker", w.ID, "cause", err)
+				w.Kill(supervisor.ReasonProtocol, err.Error())
+			}
+		default:
+			ended <- err
 		}
 		<-e.lost
 		w.Release()
 	}()
+	select {
+	case <-opened:
+		return p.dispatcher.Warm(ctx, w.ID, w.Warmup)
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("cannot start serving with worker %s: %w", w.ID, ctx.Err())
+	}
 }
 
-// Drain implements supervisor.Pool.
-func (p *pool) Drain(w *supervisor.Worker) <-chan struct{} { return p.dispatcher.Drain(w.ID) }
+// Serve implements supervisor.Pool.
+func (p *pool) Serve(w *supervisor.Worker) { p.dispatcher.Activate(w.ID) }
+
+// Drain implements supervisor.Pool. What the worker has not begun goes to the others.
+func (p *pool) Drain(w *supervisor.Worker) <-chan struct{} {
+	empty := p.dispatcher.Drain(w.ID)
+	select {
+	case <-empty:
+		return empty
+	default:
+	}
+	if p.dispatcher.Ready() > 0 {
+		go func() {
+			if ids, err := w.Reclaim(); err == nil { // else it is gone, which Lost tells
+				p.dispatcher.Reclaimed(w.ID, ids)
+			}
+		}()
+	}
+	return empty
+}
 
 // Lost implements supervisor.Pool.
 func (p *pool) Lost(w *supervisor.Worker, _ error) {
@@ -84,6 +109,6 @@ func (p *pool) broken(id string, cause error) {
 	e := p.workers[id]
 	p.mu.Unlock()
 	if e != nil {
-		e.worker.Kill(cause.Error())
+		e.worker.Kill(supervisor.ReasonProtocol, cause.Error())
 	}
 }

@@ -104,7 +104,7 @@ func (p *pool) look(ctx context.Context, e *pooled, timeout time.Duration) {
 		return
 	}
 	p.dispatcher.Hung(w.ID)
-	w.Kill(fmt.Sprintf("the application held its event loop or all its threads for %s (workers.timeout is %s)", held.Round(time.Millisecond), timeout))
+	w.Kill(supervisor.ReasonHung, fmt.Sprintf("the application held its event loop or all its threads for %s (workers.timeout is %s)", held.Round(time.Millisecond), timeout))
 }
 
 // reclaim gives to others what a worker has not begun. It waits for the worker's control thread.

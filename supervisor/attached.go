@@ -29,28 +29,21 @@ type Attached struct {
 // which nothing ever comes, where workers are spawned.
 func (s *Supervisor) Detached() <-chan error { return s.detached }
 
-// attach makes the slot's worker of the attached process and waits until it is ready, however long
-// that takes. Runs on the slot's goroutine; the counterpart of launch.
-func (s *Supervisor) attach(sl *slot, id string) (*Worker, error) {
+// attach makes a worker of the attached process; the counterpart of spawn.
+func (s *Supervisor) attach(id string, slot int, g *generation) (*Worker, error) {
 	a := s.settings.Attached
 	marks, err := syscall.Mmap(int(a.Marks.Fd()), 0, marksLen, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
 	if err = errors.Join(err, a.Marks.Close()); err != nil {
 		return nil, fmt.Errorf("cannot map the start marks: %w", err)
 	}
 	w := &Worker{
-		ID: id, Slot: sl.number, PID: a.PID, Started: time.Now(),
-		Data: a.Data, Marks: marks, attached: true,
+		ID: id, Slot: slot, PID: a.PID, Started: time.Now(), Generation: g.number, Warmup: g.Warmup,
+		Data: a.Data, Marks: marks, attached: true, generation: g,
 		control: newControl(a.Control), leaving: &s.leaving,
 		exited: make(chan struct{}), gone: make(chan struct{}),
 	}
 	w.log = s.log.With(slog.String("worker", id))
 	go w.waitAttached()
-	sl.setWorker(w)
-	if err := s.await(w, sl.retired); err != nil {
-		w.Release()
-		return nil, err
-	}
-	w.log.Info("worker ready", "pid", w.PID, "interface", w.Info.Interface, "python", w.Info.Python, "attached", true)
 	return w, nil
 }
 
@@ -81,16 +74,17 @@ func (w *Worker) waitAttached() {
 	killed := w.killed
 	w.reaped = true
 	w.killing.Unlock()
-	w.finish(asked && killed == "")
+	w.finish(asked && killed.detail == "")
 	switch {
-	case killed != "":
-		w.cause = fmt.Errorf("%s was left to itself: %s", w, killed)
+	case killed.detail != "":
+		w.reason, w.cause = killed.reason, fmt.Errorf("%s was left to itself: %s", w, killed.detail)
 	case asked:
-		w.cause = fmt.Errorf("%s %w", w, ErrStopped)
+		why := w.stoppingFor()
+		w.reason, w.cause = why.reason, fmt.Errorf("%s %w: %s", w, ErrStopped, why)
 	case w.control.err != nil:
-		w.cause = fmt.Errorf("the control socket of %s broke: %w", w, w.control.err)
+		w.reason, w.cause = ReasonProtocol, fmt.Errorf("the control socket of %s broke: %w", w, w.control.err)
 	default:
-		w.cause = fmt.Errorf("the process that runs the application (pid %d) has ended", w.PID)
+		w.reason, w.cause = ReasonExited, fmt.Errorf("the process that runs the application (pid %d) has ended", w.PID)
 	}
 	w.code = -1
 	close(w.gone)
@@ -98,7 +92,7 @@ func (w *Worker) waitAttached() {
 
 // leave ends the connection to an attached worker for a reason of the gateway's; its process goes on. When it has
 // just died, that is the reason: its other socket may have been seen to end first.
-func (w *Worker) leave(reason string) {
+func (w *Worker) leave(why ending) {
 	grace := time.NewTimer(leaveGrace)
 	defer grace.Stop()
 	select {
@@ -107,8 +101,8 @@ func (w *Worker) leave(reason string) {
 	case <-grace.C:
 	}
 	w.killing.Lock()
-	if w.killed == "" && !w.reaped {
-		w.killed = reason
+	if w.killed.detail == "" && !w.reaped {
+		w.killed = why
 	}
 	w.killing.Unlock()
 	w.control.close()

@@ -183,7 +183,7 @@ func TestAttachedIsNeverKilled(t *testing.T) {
 	})
 	t.Run("for a reason", func(t *testing.T) {
 		z, g := attachedZoo(t)
-		g.start(z).Kill("it broke the protocol")
+		g.start(z).Kill(ReasonProtocol, "")
 		if err := <-z.Detached(); !strings.HasSuffix(err.Error(), "was left to itself: it broke the protocol") {
 			t.Error(err)
 		}

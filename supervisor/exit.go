@@ -3,7 +3,9 @@ package supervisor
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"strings"
 	"syscall"
 )
 
@@ -17,12 +19,31 @@ const (
 	ExitCannotImport = 4 // the application could not be imported
 )
 
-// exitCause says in words why a worker ended. doing is the state it was in, asked
-// whether it had been told to stop, killed why the gateway killed it ("" when it
-// did not).
-func exitCause(who string, status syscall.WaitStatus, doing State, asked bool, killed string) error {
+// exit is how a worker ended, as far as its process tells.
+type exit struct {
+	who    string
+	status syscall.WaitStatus
+	doing  State  // that it was in
+	asked  bool   // it had been told to stop
+	why    ending // what for
+	killed ending // why the gateway killed it; no detail when it did not
+}
+
+// orderly is whether it ended as it was asked to.
+func (e *exit) orderly() bool {
+	switch {
+	case !e.asked:
+		return false
+	case e.status.Signaled():
+		return e.status.Signal() == syscall.SIGTERM
+	}
+	return e.status.ExitStatus() == 0 || e.status.ExitStatus() == e.why.reason.ExitCode()
+}
+
+// cause says why the worker ended, also in words.
+func (e *exit) cause() (Reason, error) {
 	while := ""
-	switch doing {
+	switch e.doing {
 	case Starting:
 		while = " while starting"
 	case Ready:
@@ -31,23 +52,24 @@ func exitCause(who string, status syscall.WaitStatus, doing State, asked bool, k
 		while = " while draining"
 	case Stopped, Failed: // reaped before: nothing to add
 	}
+	status := e.status
 	switch {
-	case status.Signaled() && status.Signal() == syscall.SIGKILL && killed != "":
-		return fmt.Errorf("%s was killed: %s", who, killed)
-	case status.Signaled() && asked && status.Signal() == syscall.SIGTERM:
-		return fmt.Errorf("%s ended by SIGTERM: %w", who, ErrStopped)
+	case status.Signaled() && status.Signal() == syscall.SIGKILL && e.killed.detail != "":
+		return e.killed.reason, fmt.Errorf("%s was killed: %s", e.who, e.killed.detail)
+	case status.Signaled() && e.orderly():
+		return e.why.reason, fmt.Errorf("%s ended by SIGTERM: %w: %s", e.who, ErrStopped, e.why)
 	case status.Signaled():
 		core := ""
 		if status.CoreDump() {
 			core = ", core dumped"
 		}
-		return fmt.Errorf("%s was killed by %s%s%s%s", who, signalName(status.Signal()), while, signalHint(status.Signal()), core)
-	case status.ExitStatus() == 0 && asked:
-		return fmt.Errorf("%s %w", who, ErrStopped)
+		return ReasonCrashed, fmt.Errorf("%s was killed by %s%s%s%s", e.who, signalName(status.Signal()), while, signalHint(status.Signal()), core)
+	case e.orderly():
+		return e.why.reason, fmt.Errorf("%s %w: %s", e.who, ErrStopped, e.why)
 	case status.ExitStatus() == 0:
-		return fmt.Errorf("%s exited with status 0%s without being asked (did the application call sys.exit or os._exit?)", who, while)
+		return ReasonExited, fmt.Errorf("%s exited with status 0%s without being asked (did the application call sys.exit or os._exit?)", e.who, while)
 	}
-	return fmt.Errorf("%s exited with status %d%s", who, status.ExitStatus(), while)
+	return ReasonExited, fmt.Errorf("%s exited with status %d%s", e.who, status.ExitStatus(), while)
 }
 
 // signalHint is what usually sends a signal, for the log's reader.
@@ -101,7 +123,7 @@ func signalName(sig syscall.Signal) string {
 type StartupError struct {
 	ExitCode  int    // ExitCannotStart or ExitCannotImport: the gateway's own exit code
 	Worker    string // which worker it was
-	Stage     string // import, interface, hook, lifespan (told by the worker); spawn, exit, timeout (seen from outside)
+	Stage     string // import, interface, hook, lifespan (told by the worker); spawn, exit, timeout, warmup (seen from outside)
 	Summary   string // one line
 	Traceback string // as Python prints it, with its line ends; "" when there is none
 }
@@ -118,6 +140,26 @@ func (e *StartupError) Error() string {
 		return "cannot start the application: its lifespan startup failed: " + e.Summary
 	}
 	return "cannot start the workers: " + e.Summary
+}
+
+// lines are the traceback's lines as the log can take them.
+func (e *StartupError) lines() []string {
+	var lines []string
+	for line := range strings.Lines(e.Traceback) {
+		lines = append(lines, printable([]byte(strings.TrimRight(line, "\r\n"))))
+	}
+	return lines
+}
+
+// LogStartup writes why workers did not start to the log, a *StartupError's traceback line by line; more are attributes of
+// the last line.
+func LogStartup(log *slog.Logger, err error, more ...any) {
+	if e, ok := errors.AsType[*StartupError](err); ok {
+		for _, line := range e.lines() {
+			log.Error(line, "worker", e.Worker)
+		}
+	}
+	log.Error(err.Error(), more...)
 }
 
 // waitStatus digs the wait status out of a finished process.

@@ -31,7 +31,8 @@ func runGateway(target string) {
 	}
 	pool := newTestPool()
 	s := New(Settings{
-		Python: testPython(), Count: 1, Archive: zooArchive(), Start: map[string]any{"target": target},
+		Launch:  Launch{Python: testPython(), Count: 1, Start: map[string]any{"target": target}},
+		Archive: zooArchive(),
 	}, pool)
 	if err := s.Start(context.Background()); err != nil {
 		panic(err)

@@ -5,31 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 )
 
-// launch spawns one worker and waits until it is ready. On an error the worker
-// is gone. Runs on the slot's goroutine.
-func (s *Supervisor) launch(sl *slot, id string) (*Worker, error) {
-	w, err := s.spawn(id, sl.number)
+// errToldToStop is why a worker did not become ready that nobody wants any more.
+var errToldToStop = errors.New("it was told to stop")
+
+// launch spawns one worker and returns it when it can serve: the application is imported, its start-up code has run,
+// the Pool has shaken hands with it and warmed it up. On an error the worker is gone. When ctx ends it is
+// told to stop, for the reason that giveUp names. Runs on a goroutine of its caller's.
+func (s *Supervisor) launch(ctx context.Context, sl *slot, g *generation) (*Worker, error) {
+	id := sl.nextID()
+	begin := s.spawn
+	if s.attached() {
+		begin = s.attach
+	}
+	w, err := begin(id, sl.number, g)
 	if err != nil {
 		return nil, &StartupError{ExitCode: ExitCannotStart, Worker: id, Stage: "spawn", Summary: err.Error()}
 	}
-	sl.setWorker(w)
-	w.log.Info("worker started", "pid", w.PID)
-	if err := s.await(w, sl.retired); err != nil {
+	sl.track(w)
+	if !w.attached {
+		w.log.Info("worker started", "pid", w.PID, "generation", w.Generation)
+	}
+	clock := newStartTime(&g.Launch)
+	defer clock.stop()
+	if err := s.await(ctx, w, clock); err != nil {
 		w.Release()
+		s.over(sl, w)
 		return nil, err
 	}
-	w.log.Info("worker ready", "pid", w.PID, "interface", w.Info.Interface, "python", w.Info.Python,
-		"after", w.Readied.Sub(w.Started).Round(time.Millisecond))
+	if err := s.open(ctx, w, clock); err != nil {
+		s.pool.Lost(w, w.cause)
+		s.over(sl, w)
+		return nil, err
+	}
+	more := []any{"after", time.Since(w.Started).Round(time.Millisecond)}
+	if w.attached {
+		more = []any{"attached", true}
+	}
+	w.log.Info("worker ready", append([]any{"pid", w.PID, "interface", w.Info.Interface, "python", w.Info.Python}, more...)...)
 	return w, nil
 }
 
 // await sends `start` and waits for the answer. On an error the worker is gone.
-func (s *Supervisor) await(w *Worker, retired <-chan struct{}) error {
-	start := maps.Clone(s.settings.Start)
+func (s *Supervisor) await(ctx context.Context, w *Worker, clock *startTime) error {
+	start := maps.Clone(w.generation.Start)
 	if start == nil {
 		start = make(map[string]any)
 	}
@@ -38,18 +59,22 @@ func (s *Supervisor) await(w *Worker, retired <-chan struct{}) error {
 		// A worker that is dead already shows its reason below.
 		w.log.Debug("cannot send the start message", "error", err)
 	}
-	clock := s.newStartTime()
-	defer clock.stop()
 	for {
 		part := false
 		select {
 		case e := <-w.control.first:
 			return s.first(w, e)
 		case <-w.gone:
-			return s.goneWhileStarting(w)
-		case <-retired:
+			select { // what it said last counts more than how it exited
+			case e := <-w.control.first:
+				return s.first(w, e)
+			default:
+			}
+			return w.diedStarting()
+		case <-ctx.Done():
+			w.stopFor(endingOf(ctx))
 			w.quit(s.life)
-			return fmt.Errorf("cannot wait for %s to become ready: it was told to stop", w)
+			return fmt.Errorf("cannot wait for %s to become ready: %w", w, errToldToStop)
 		case next := <-w.control.news.stages:
 			clock.enter(next)
 			continue
@@ -57,40 +82,28 @@ func (s *Supervisor) await(w *Worker, retired <-chan struct{}) error {
 		case <-clock.part.C:
 			part = true
 		}
-		// An attached worker takes the time that it needs.
-		if w.attached || w.Debugged(s.life) {
-			clock.again()
+		if !s.isLate(w, clock) {
 			continue
 		}
-		reason, summary := clock.exceeded(w, part)
-		s.dumpAndKill(w, reason)
-		return &StartupError{ExitCode: ExitCannotStart, Worker: w.ID, Stage: "timeout", Summary: summary}
+		return s.tooLate(w, clock, part)
 	}
 }
 
-// goneWhileStarting says why a worker that is gone did not become ready.
-func (s *Supervisor) goneWhileStarting(w *Worker) error {
-	select { // what it said last counts more than how it exited
-	case e := <-w.control.first:
-		return s.first(w, e)
-	default:
+// isLate is whether a start that has used its time may have no more.
+func (s *Supervisor) isLate(w *Worker, clock *startTime) bool {
+	// An attached worker takes the time that it needs.
+	if w.attached || w.Debugged(s.life) {
+		clock.again()
+		return false
 	}
-	code := ExitCannotStart
-	if w.code == ExitCannotImport {
-		code = ExitCannotImport
-	}
-	return &StartupError{ExitCode: code, Worker: w.ID, Stage: "exit", Summary: w.cause.Error()}
+	return true
 }
 
-// first takes the event that ends the start-up.
+// first takes the event that ends the import and the start-up code.
 func (s *Supervisor) first(w *Worker, e event) error {
 	if e.text("event") == "ready" {
 		w.Info, w.Readied = readyInfo(e), time.Now()
-		if w.compareAndSwap(Starting, Ready) {
-			return nil
-		}
-		<-w.gone // ready, and dead right after
-		return &StartupError{ExitCode: ExitCannotStart, Worker: w.ID, Stage: "exit", Summary: w.cause.Error()}
+		return nil
 	}
 	failed := &StartupError{
 		ExitCode: ExitCannotStart, Worker: w.ID,
@@ -111,27 +124,118 @@ func (s *Supervisor) first(w *Worker, e event) error {
 	case <-grace.C:
 	case <-s.life.Done():
 	}
-	w.Kill("it did not exit after it had failed to start")
+	w.Kill(ReasonFailedStart, "it did not exit after it had failed to start")
 	<-w.gone
+	w.reason = ReasonFailedStart
 	return failed
 }
 
-// dumpAndKill ends a worker that hangs, its stacks in the log first.
-func (s *Supervisor) dumpAndKill(w *Worker, reason string) {
+// open has the Pool make w ready for requests. On an error the worker is gone, and the Pool is still to be told.
+func (s *Supervisor) open(ctx context.Context, w *Worker, clock *startTime) error {
+	inTime, cancel := context.WithCancel(ctx)
+	defer cancel()
+	opened := make(chan error, 1)
+	go func() { opened <- s.pool.Open(inTime, w) }()
+	clock.enter(stage{name: "warmup", what: "it did not answer"})
+	var err error
+	for waiting := true; waiting; {
+		select {
+		case err = <-opened:
+			waiting = false
+		case <-w.gone:
+			cancel()
+			<-opened
+			return w.diedStarting()
+		case <-clock.whole.C:
+			if !s.isLate(w, clock) {
+				continue
+			}
+			cancel()
+			if err = <-opened; err != nil {
+				clock.enter(stage{name: "warmup", what: err.Error()})
+				return s.tooLate(w, clock, false)
+			}
+			waiting = false // it was ready at the last moment
+		}
+	}
+	switch {
+	case err == nil && w.compareAndSwap(Starting, Ready):
+		return nil
+	case err == nil:
+		<-w.gone
+		return w.diedStarting()
+	case ctx.Err() != nil:
+		s.end(w, endingOf(ctx), startingGrace)
+		return fmt.Errorf("cannot wait for %s to become ready: %w", w, errToldToStop)
+	}
+	if w.attached { // asked to stop, it could not be told from one that ended by itself
+		grace := time.NewTimer(faultGrace)
+		defer grace.Stop()
+		select {
+		case <-w.gone:
+			return w.diedStarting()
+		case <-grace.C:
+		}
+	}
+	s.end(w, ending{ReasonFailedStart, err.Error()}, startingGrace)
+	if w.reason != ReasonFailedStart { // its death is what made it fail
+		return w.diedStarting()
+	}
+	return &StartupError{ExitCode: ExitCannotStart, Worker: w.ID, Stage: "warmup", Summary: err.Error()}
+}
+
+// diedStarting is the error of a worker that is gone and was not asked to.
+func (w *Worker) diedStarting() error {
+	code := ExitCannotStart
+	if w.code == ExitCannotImport {
+		code = ExitCannotImport
+	}
+	return &StartupError{ExitCode: code, Worker: w.ID, Stage: "exit", Summary: w.cause.Error()}
+}
+
+// tooLate ends a worker that hangs, its stacks in the log first.
+func (s *Supervisor) tooLate(w *Worker, clock *startTime, part bool) error {
+	reason, summary := clock.exceeded(w, part)
 	ctx, cancel := context.WithTimeout(s.life, dumpPatience)
 	defer cancel()
 	if err := w.Dump(ctx); err != nil && !errors.Is(err, errControlEnded) {
 		w.log.Warn(err.Error())
 	}
-	w.Kill(reason)
+	w.Kill(ReasonStartupTimeout, reason)
 	<-w.gone
+	return &StartupError{ExitCode: ExitCannotStart, Worker: w.ID, Stage: "timeout", Summary: summary}
 }
 
-// tracebackLines are the traceback's lines as the log can take them.
-func (e *StartupError) tracebackLines() []string {
-	var lines []string
-	for line := range strings.Lines(e.Traceback) {
-		lines = append(lines, printable([]byte(strings.TrimRight(line, "\r\n"))))
+// end drains w, stops it and waits until it is gone; within bounds that, 0: its generation's
+// time. A worker that is gone already costs nothing.
+func (s *Supervisor) end(w *Worker, why ending, within time.Duration) {
+	if within == 0 {
+		within = w.generation.ShutdownTimeout
 	}
-	return lines
+	ctx, cancel := s.stopping(within)
+	defer cancel()
+	w.stopFor(why)
+	w.compareAndSwap(Ready, Draining)
+	w.retire(ctx, s.pool.Drain(w))
+}
+
+// over is called once for every worker that is gone, after the Pool was told.
+func (s *Supervisor) over(sl *slot, w *Worker) {
+	sl.untrack(w)
+	if s.settings.Ended != nil {
+		s.settings.Ended(w.reason)
+	}
+}
+
+// givenUp is the cause of a context that ends a launch: what its worker is told to stop for.
+type givenUp struct{ ending }
+
+func (g givenUp) Error() string { return g.String() }
+
+// endingOf is the reason that a launch's context ended for.
+func endingOf(ctx context.Context) ending {
+	if g, ok := errors.AsType[givenUp](context.Cause(ctx)); ok {
+		return g.ending
+	}
+	return ending{reason: ReasonStopped}
 }

@@ -12,8 +12,8 @@ type news struct {
 
 // stage is a part of a worker's start.
 type stage struct {
-	name string // import, hook, serve, lifespan; "" until the worker has told one
-	what string // a hook's name
+	name string // import, hook, serve, lifespan; "" until the worker has told one; warmup, which the gateway knows
+	what string // a hook's name, what the warm-up waits for
 }
 
 // stagesMost is how many parts of a start may wait to be looked at. There are fewer, and more that a worker

@@ -5,37 +5,86 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// slot keeps one worker running until it is retired.
+// slot keeps one worker running until it is retired. Its goroutine, run, waits for nothing but events:
+//
+//	launched ──> serve, or wait and launch again
+//	gone     ──> launch again, after the back-off
+//	swap     ──> serve the successor; its predecessor drains on a goroutine of its own
+//	retire   ──> end what there is, and return
+//
+// So a successor never waits behind a start or a stop that takes long.
 type slot struct {
 	number int
 	pool   Pool
 	log    *slog.Logger
+	// launches counts those with this number, also of slots that are no more: no id is ever used twice.
+	launches *atomic.Int64
 	// launch spawns a worker and returns it when it is ready; nil, with an
-	// error, when it did not become ready and is gone, also because the slot was retired.
-	launch func(sl *slot, id string) (*Worker, error)
-	// stopping gives the time a worker has to stop.
-	stopping func() (context.Context, context.CancelFunc)
+	// error, when it did not become ready and is gone, also because ctx ended.
+	launch func(ctx context.Context, sl *slot, g *generation) (*Worker, error)
+	// end drains and stops a worker and waits until it is gone.
+	end func(w *Worker, why ending, within time.Duration)
+	// over is told of each worker that is gone, after the Pool was.
+	over func(sl *slot, w *Worker)
 	// starting is told once how the first launch went; nil for a slot that was
 	// added later. When that launch failed the slot is done.
 	starting chan<- error
 	// lost is told why a worker that cannot be replaced is gone, on the slot's goroutine; nil where it can be.
 	lost func(cause error)
 
+	swaps   chan swap
 	retired chan struct{} // closed by retire
-	once    sync.Once
 	done    chan struct{} // closed when run has returned
 
-	mu       sync.Mutex
-	worker   *Worker // the present one, or the last
-	launches int
+	// Of run.
+	serving *Worker
+	start   *start           // nil: none is under way
+	again   <-chan time.Time // when to launch again
+	back    backoff
+	ending  sync.WaitGroup // predecessors that drain, starts that were given up
+
+	mu         sync.Mutex
+	why        ending // of retire
+	generation *generation
+	current    *Worker   // as serving, for others
+	workers    []*Worker // all that are not gone, in the order of their start; the last one that is where there is no other
 }
 
-// retire makes run stop its worker and return.
-func (sl *slot) retire() { sl.once.Do(func() { close(sl.retired) }) }
+// start is a launch by the slot itself.
+type start struct {
+	giveUp context.CancelCauseFunc
+	done   chan launched
+}
+
+type launched struct {
+	worker *Worker
+	err    error
+}
+
+// swap puts a successor that is ready in the place of the slot's worker.
+type swap struct {
+	successor *Worker
+	instead   *Worker // when another serves meanwhile, there is no swap; nil: whatever serves
+	why       ending
+	taken     chan<- bool   // has room for one
+	gone      chan struct{} // closed when the predecessor is gone
+}
+
+// retire makes run stop its workers and return.
+func (sl *slot) retire(why ending) {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	if sl.why.reason == noReason {
+		sl.why = why
+		close(sl.retired)
+	}
+}
 
 func (sl *slot) isRetired() bool {
 	select {
@@ -46,113 +95,216 @@ func (sl *slot) isRetired() bool {
 	}
 }
 
+// swap waits for run; false when the slot has no use for the successor, which is then the caller's to end.
+func (sl *slot) swap(successor, instead *Worker, why ending) (gone <-chan struct{}, ok bool) {
+	taken := make(chan bool, 1)
+	x := swap{successor, instead, why, taken, make(chan struct{})}
+	select {
+	case sl.swaps <- x:
+		return x.gone, <-taken
+	case <-sl.retired:
+		return nil, false
+	}
+}
+
 // run is the slot's goroutine.
 func (sl *slot) run() {
 	defer close(sl.done)
-	var back backoff
+	defer sl.ending.Wait()
+	sl.begin()
 	for {
-		w, err := sl.launch(sl, sl.nextID())
-		if sl.starting != nil {
-			sl.starting <- err // has room for every slot
-			sl.starting = nil
-			if err != nil {
-				return
-			}
+		var done <-chan launched
+		var gone <-chan struct{}
+		if sl.start != nil {
+			done = sl.start.done
 		}
-		if err != nil && sl.isRetired() {
+		if sl.serving != nil {
+			gone = sl.serving.gone
+		}
+		select {
+		case <-sl.retired:
+			sl.leave()
 			return
-		}
-		var wait time.Duration
-		if err != nil {
-			wait = back.next(false, 0)
-			sl.logFailure(err, wait)
-		} else {
-			sl.serve(w)
-			if sl.isRetired() {
-				level := slog.LevelInfo
-				if !errors.Is(w.cause, ErrStopped) {
-					level = slog.LevelWarn
-				}
-				sl.log.Log(context.Background(), level, w.cause.Error())
+		case l := <-done:
+			if !sl.began(l) {
 				return
 			}
-			if sl.lost != nil {
-				sl.lost(w.cause)
+		case <-gone:
+			if !sl.died() {
 				return
 			}
-			wait = back.next(true, time.Since(w.Readied))
-			sl.log.Error(w.cause.Error(), "replaced_in", wait.Round(time.Millisecond))
-		}
-		if !sl.pause(wait) {
-			return
+		case x := <-sl.swaps:
+			sl.take(x)
+		case <-sl.again:
+			sl.begin()
 		}
 	}
 }
 
-// serve lends a ready worker to the pool until it is gone.
+// begin launches a worker of the slot's generation.
+func (sl *slot) begin() {
+	sl.again = nil
+	ctx, giveUp := context.WithCancelCause(context.Background())
+	st := &start{giveUp, make(chan launched, 1)}
+	sl.start = st
+	g := sl.generationNow()
+	go func() {
+		w, err := sl.launch(ctx, sl, g)
+		st.done <- launched{w, err}
+	}()
+}
+
+// began is what follows a launch; false: the slot is done.
+func (sl *slot) began(l launched) bool {
+	sl.start.giveUp(nil)
+	sl.start = nil
+	if l.err == nil {
+		sl.serve(l.worker)
+	}
+	if sl.starting != nil {
+		sl.starting <- l.err // has room for every slot
+		sl.starting = nil
+		return l.err == nil
+	}
+	if l.err != nil && !sl.isRetired() {
+		wait := sl.back.next(false, 0)
+		LogStartup(sl.log, l.err, "slot", sl.number, "next_try_in", wait.Round(time.Millisecond))
+		sl.again = time.After(wait)
+	}
+	return true
+}
+
 func (sl *slot) serve(w *Worker) {
-	sl.pool.Add(w)
-	select {
-	case <-w.gone:
-	case <-sl.retired:
-		ctx, cancel := sl.stopping()
-		w.compareAndSwap(Ready, Draining)
-		w.retire(ctx, sl.pool.Drain(w))
-		cancel()
-	}
-	sl.pool.Lost(w, w.cause)
+	sl.setServing(w)
+	sl.pool.Serve(w)
 }
 
-// pause is false when the slot was retired meanwhile.
-func (sl *slot) pause(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return !sl.isRetired()
-	case <-sl.retired:
+func (sl *slot) setServing(w *Worker) {
+	sl.serving = w
+	sl.mu.Lock()
+	sl.current = w
+	sl.mu.Unlock()
+}
+
+// died is what follows when the worker is gone without having been asked to; false: the slot is done.
+func (sl *slot) died() bool {
+	w := sl.serving
+	sl.setServing(nil)
+	sl.settle(w)
+	if sl.lost != nil {
+		sl.lost(w.cause)
 		return false
 	}
+	wait := sl.back.next(true, time.Since(w.Readied))
+	sl.log.Error(w.cause.Error(), "reason", w.reason.Label(), "replaced_in", wait.Round(time.Millisecond))
+	sl.again = time.After(wait)
+	return true
 }
 
-// logFailure tells why a worker did not become ready, its traceback line by line.
-func (sl *slot) logFailure(err error, wait time.Duration) {
-	if e, ok := errors.AsType[*StartupError](err); ok {
-		for _, line := range e.tracebackLines() {
-			sl.log.Error(line, "worker", e.Worker)
-		}
+// settle is the end of every worker that was ready.
+func (sl *slot) settle(w *Worker) {
+	sl.pool.Lost(w, w.cause)
+	sl.over(sl, w)
+}
+
+// take puts a successor in its place.
+func (sl *slot) take(x swap) {
+	if x.instead != nil && sl.serving != nil && sl.serving != x.instead {
+		x.taken <- false
+		return
 	}
-	sl.log.Error(err.Error(), "slot", sl.number, "next_try_in", wait.Round(time.Millisecond))
+	old := sl.serving
+	sl.giveUp(x.why)
+	sl.back, sl.again = backoff{}, nil
+	sl.mu.Lock()
+	sl.generation = x.successor.generation
+	sl.mu.Unlock()
+	sl.serve(x.successor)
+	x.taken <- true
+	if old == nil {
+		close(x.gone)
+		return
+	}
+	sl.ending.Go(func() {
+		defer close(x.gone)
+		sl.stop(old, x.why)
+	})
+}
+
+// giveUp ends a start that is under way, on a goroutine of its own.
+func (sl *slot) giveUp(why ending) {
+	st := sl.start
+	if st == nil {
+		return
+	}
+	sl.start = nil
+	st.giveUp(givenUp{why})
+	sl.ending.Go(func() {
+		if l := <-st.done; l.err == nil { // it was ready just before
+			sl.stop(l.worker, why)
+		}
+	})
+}
+
+// leave ends all there is because the slot is retired.
+func (sl *slot) leave() {
+	sl.mu.Lock()
+	why := sl.why
+	sl.mu.Unlock()
+	if sl.starting != nil {
+		st := sl.start
+		st.giveUp(givenUp{why})
+		l := <-st.done
+		if l.err == nil {
+			sl.serving = l.worker
+		}
+		sl.starting <- l.err
+		sl.start = nil
+	}
+	sl.giveUp(why)
+	if sl.serving != nil {
+		sl.stop(sl.serving, why)
+	}
+}
+
+// stop sees a worker that was ready to its end.
+func (sl *slot) stop(w *Worker, why ending) {
+	sl.end(w, why, 0)
+	sl.settle(w)
+	level := slog.LevelInfo
+	if !errors.Is(w.cause, ErrStopped) {
+		level = slog.LevelWarn
+	}
+	sl.log.Log(context.Background(), level, w.cause.Error(), "reason", w.reason.Label())
+}
+
+func (sl *slot) generationNow() *generation {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	return sl.generation
 }
 
 // nextID is "2" for the first worker of slot 2, then "2.2", "2.3".
 func (sl *slot) nextID() string {
-	sl.mu.Lock()
-	defer sl.mu.Unlock()
-	sl.launches++
-	if sl.launches == 1 {
+	n := sl.launches.Add(1)
+	if n == 1 {
 		return fmt.Sprint(sl.number)
 	}
-	return fmt.Sprintf("%d.%d", sl.number, sl.launches)
+	return fmt.Sprintf("%d.%d", sl.number, n)
 }
 
-func (sl *slot) setWorker(w *Worker) {
-	sl.mu.Lock()
-	sl.worker = w
-	sl.mu.Unlock()
-}
-
-// status is false before the first worker was spawned.
-func (sl *slot) status() (Status, bool) {
+// track notes a worker that was spawned.
+func (sl *slot) track(w *Worker) {
 	sl.mu.Lock()
 	defer sl.mu.Unlock()
-	if sl.worker == nil {
-		return Status{}, false
+	sl.workers = append(slices.DeleteFunc(sl.workers, func(o *Worker) bool { return o.State().Final() }), w)
+}
+
+// untrack forgets one that is gone, unless there is no other.
+func (sl *slot) untrack(w *Worker) {
+	sl.mu.Lock()
+	defer sl.mu.Unlock()
+	if len(sl.workers) > 1 {
+		sl.workers = slices.DeleteFunc(sl.workers, func(o *Worker) bool { return o == w })
 	}
-	w := sl.worker
-	st := Status{ID: w.ID, Slot: w.Slot, PID: w.PID, State: w.State(), Started: w.Started, Launches: sl.launches}
-	if st.State == Ready || st.State == Draining {
-		st.Info = w.Info
-	}
-	return st, true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,13 +18,16 @@ func fakeSlot(lives func(launch int) time.Duration) (sl *slot, pool *testPool, l
 	pool = newTestPool()
 	sl = &slot{
 		number: 1, pool: pool, log: slog.New(slog.DiscardHandler),
-		stopping: func() (context.Context, context.CancelFunc) {
-			return context.WithTimeout(context.Background(), time.Minute)
-		},
+		launches: new(atomic.Int64), swaps: make(chan swap),
 		retired: make(chan struct{}), done: make(chan struct{}),
+		over: func(sl *slot, w *Worker) { sl.untrack(w) },
+		end: func(w *Worker, _ ending, _ time.Duration) { // it lives to its end
+			pool.Drain(w)
+			<-w.gone
+		},
 	}
-	pool.hold = true // so that a drained worker lives to its end
-	sl.launch = func(_ *slot, id string) (*Worker, error) {
+	sl.launch = func(_ context.Context, sl *slot, _ *generation) (*Worker, error) {
+		id := sl.nextID()
 		*launched = append(*launched, time.Now())
 		life := lives(len(*launched))
 		if life < 0 {
@@ -45,7 +49,7 @@ func TestBackOff(t *testing.T) {
 				sl, _, launched := fakeSlot(lives)
 				go sl.run()
 				time.Sleep(45 * time.Second) // of the bubble's time
-				sl.retire()
+				sl.retire(ending{reason: ReasonStopped})
 				<-sl.done
 				for i, w := range want {
 					gap := (*launched)[i+1].Sub((*launched)[i]) - max(0, lives(i+1))
@@ -77,7 +81,7 @@ func TestSlotEndsWhileItWaits(t *testing.T) {
 		sl, _, launched := fakeSlot(func(int) time.Duration { return -1 })
 		go sl.run()
 		synctest.Wait()
-		sl.retire()
+		sl.retire(ending{reason: ReasonStopped})
 		<-sl.done
 		if len(*launched) != 1 {
 			t.Errorf("%d launches", len(*launched))
@@ -92,7 +96,7 @@ func TestSlotReportsItsFirstLaunchOnce(t *testing.T) {
 		sl.starting = starting
 		go sl.run()
 		time.Sleep(time.Minute)
-		sl.retire()
+		sl.retire(ending{reason: ReasonStopped})
 		<-sl.done
 		if err := <-starting; err != nil || len(starting) != 0 {
 			t.Errorf("reported %v and %d more", err, len(starting))
@@ -116,7 +120,7 @@ func TestSlotGivesUpWhenItsFirstLaunchFails(t *testing.T) {
 }
 
 func TestWorkerIDs(t *testing.T) {
-	sl := &slot{number: 3}
+	sl := &slot{number: 3, launches: new(atomic.Int64)}
 	if got := []string{sl.nextID(), sl.nextID(), sl.nextID()}; !slices.Equal(got, []string{"3", "3.2", "3.3"}) {
 		t.Errorf("ids %q", got)
 	}
@@ -127,7 +131,7 @@ func TestDrainingWorkerThatDiesIsLost(t *testing.T) {
 		sl, pool, _ := fakeSlot(func(int) time.Duration { return time.Second })
 		go sl.run()
 		synctest.Wait()
-		sl.retire()
+		sl.retire(ending{reason: ReasonStopped})
 		<-sl.done
 		if len(pool.drains) != 1 || len(pool.lost) != 1 {
 			t.Errorf("%d drains, %d lost", len(pool.drains), len(pool.lost))

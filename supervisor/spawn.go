@@ -49,7 +49,7 @@ func (s *spawner) close() { close(s.jobs) }
 
 // spawn starts the worker process of a slot. Its descriptors are those of
 // docs/internals.md, "The worker process".
-func (s *Supervisor) spawn(id string, slotNumber int) (w *Worker, err error) {
+func (s *Supervisor) spawn(id string, slotNumber int, g *generation) (w *Worker, err error) {
 	var mine, theirs []*os.File // ends of the gateway, closed on error; of the worker, closed always
 	defer func() {
 		for _, f := range theirs {
@@ -93,11 +93,11 @@ func (s *Supervisor) spawn(id string, slotNumber int) (w *Worker, err error) {
 	theirs = append(theirs, marksFile)
 	fdFiles[2], fdFiles[3] = marksFile, s.archive.file
 
-	cmd := exec.Command(s.python, s.archive.path, "worker") // stdin nil: /dev/null
-	cmd.Dir = s.settings.Directory
-	cmd.Env = append(os.Environ(), s.settings.Env...)
-	if s.settings.Directory != "" {
-		cmd.Env = append(cmd.Env, "PWD="+s.settings.Directory)
+	cmd := exec.Command(g.Python, s.archive.path, "worker") // stdin nil: /dev/null
+	cmd.Dir = g.Directory
+	cmd.Env = append(os.Environ(), g.Env...)
+	if g.Directory != "" {
+		cmd.Env = append(cmd.Env, "PWD="+g.Directory)
 	}
 	cmd.Env = append(cmd.Env, "PYSPEED_WORKER_ID="+strconv.Itoa(slotNumber))
 	cmd.ExtraFiles = fdFiles[:]
@@ -117,13 +117,14 @@ func (s *Supervisor) spawn(id string, slotNumber int) (w *Worker, err error) {
 		}
 	}
 	if err := s.spawner.start(cmd); err != nil {
-		return nil, fmt.Errorf("cannot run %s: %w; set app.python to a Python 3.9 or later", s.python, err)
+		return nil, fmt.Errorf("cannot run %s: %w; set app.python to a Python 3.9 or later", g.Python, err)
 	}
 
 	w = &Worker{
 		ID: id, Slot: slotNumber, PID: cmd.Process.Pid, Started: time.Now(),
+		Generation: g.number, Warmup: g.Warmup, MaxRequests: g.maxRequests(),
 		Data: conns[0], Marks: marks,
-		cmd: cmd, control: newControl(conns[1]), leaving: &s.leaving,
+		generation: g, lifetime: g.lifetime(), wishes: s.wishes, cmd: cmd, control: newControl(conns[1]), leaving: &s.leaving,
 		exited: make(chan struct{}), gone: make(chan struct{}),
 	}
 	w.log = s.log.With(slog.String("worker", id))

@@ -18,13 +18,11 @@ type startTime struct {
 }
 
 // newStartTime starts the clock.
-func (s *Supervisor) newStartTime() *startTime {
+func newStartTime(l *Launch) *startTime {
 	t := &startTime{
-		limits: map[string]time.Duration{
-			"": s.settings.StartupTimeout, "import": s.settings.ImportTimeout, "lifespan": s.settings.LifespanTimeout,
-		},
-		target: s.settings.Start["target"], entered: time.Now(), spent: map[string]time.Duration{},
-		whole: time.NewTimer(s.settings.StartupTimeout), part: time.NewTimer(time.Hour),
+		limits: map[string]time.Duration{"": l.StartupTimeout, "import": l.ImportTimeout, "lifespan": l.LifespanTimeout},
+		target: l.Start["target"], entered: time.Now(), spent: map[string]time.Duration{},
+		whole: time.NewTimer(l.StartupTimeout), part: time.NewTimer(time.Hour),
 	}
 	t.part.Stop()
 	return t
@@ -76,6 +74,8 @@ func (t *startTime) doing() string {
 		return "preparing to serve the application"
 	case "lifespan":
 		return "waiting for the application's lifespan startup"
+	case "warmup":
+		return "being warmed up: " + t.stage.what
 	}
 	return "starting Python"
 }

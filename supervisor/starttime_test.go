@@ -22,7 +22,7 @@ func TestPartsOfAStart(t *testing.T) {
 				t.Errorf("Start: %+v", got)
 			}
 			z.log.wants(t, "in stuck worker=1")
-			if cause := z.slots[1].worker.cause.Error(); !strings.HasSuffix(cause, killed) {
+			if cause := z.slots[1].workers[0].cause.Error(); !strings.HasSuffix(cause, killed) {
 				t.Errorf("it ended because %s", cause)
 			}
 		})
@@ -39,8 +39,7 @@ func TestPartsOfAStart(t *testing.T) {
 }
 
 func TestWhatAStartWasDoing(t *testing.T) {
-	s := New(Settings{StartupTimeout: time.Hour, Start: map[string]any{"target": "shop:app"}}, nil)
-	clock := s.newStartTime()
+	clock := newStartTime(&Launch{StartupTimeout: time.Hour, Start: map[string]any{"target": "shop:app"}})
 	defer clock.stop()
 	f := func(next stage, want string) {
 		t.Helper()
@@ -55,12 +54,12 @@ func TestWhatAStartWasDoing(t *testing.T) {
 	f(stage{name: "hook", what: "post_fork"}, "it was running the application's hook post_fork")
 	f(stage{name: "serve"}, "it was preparing to serve the application")
 	f(stage{name: "lifespan"}, "it was waiting for the application's lifespan startup")
+	f(stage{name: "warmup", what: "/first was not answered"}, "it was being warmed up: /first was not answered")
 }
 
 // The time of an import goes on after a hook in the middle of it, which has none of its own.
 func TestImportTimeIsOneSum(t *testing.T) {
-	s := New(Settings{ImportTimeout: time.Hour}, nil)
-	clock := s.newStartTime()
+	clock := newStartTime(&Launch{ImportTimeout: time.Hour})
 	defer clock.stop()
 	clock.enter(stage{name: "import"})
 	clock.entered = clock.entered.Add(-40 * time.Minute)

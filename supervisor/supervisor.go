@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,34 +14,27 @@ import (
 
 // Settings say what to run.
 type Settings struct {
-	Python    string   // path, or name to find on PATH
-	Directory string   // the workers' working directory, absolute; "" for the gateway's
-	Env       []string // KEY=VALUE, added to the gateway's environment
-	// Start is the `start` message of docs/internals.md without cmd and
-	// worker_id.
-	Start map[string]any
-	Count int // workers; at least 1
-	// StartupTimeout is how long a worker may take to become ready; 0: 60 s.
-	StartupTimeout time.Duration
-	// ImportTimeout and LifespanTimeout bound parts of that; 0: no bound of their own.
-	ImportTimeout, LifespanTimeout time.Duration
-	// ShutdownTimeout is how long a worker may take to finish its requests and
-	// exit; 0: 30 s.
-	ShutdownTimeout time.Duration
-	Archive         []byte       // the shim's zip
-	Log             *slog.Logger // nil: none
+	Launch               // the first generation's
+	Archive []byte       // the shim's zip
+	Log     *slog.Logger // nil: none
 	// Attached is the one worker where none is to be spawned; Count is then 1, and Python, Directory,
-	// Env, Archive and StartupTimeout are not used.
+	// Env, Archive, StartupTimeout and all that ends workers are not used.
 	Attached *Attached
+	// Ended is told of each worker that is gone, whether it ever served or not; nil: nobody. On a goroutine of
+	// the worker's slot; it must not block.
+	Ended func(Reason)
+	// Reloaded is told of each reload that ended, with what Reload returns; nil: nobody. It must not block.
+	Reloaded func(error)
 }
 
-// Pool is where ready workers go. The supervisor calls it on the goroutine of
-// the worker's slot; no method may block, and one worker's calls never overlap:
-// Add, then at most one Drain, then Lost.
+// Pool is where workers serve. One worker's calls never overlap: Open, where that succeeds Serve, then at most
+// one Drain, then Lost. Only Open may block; it is called on a goroutine of its own.
 type Pool interface {
-	// Add takes a worker that is ready for requests. Its Data connection is
-	// unused, its Marks are 0.
-	Add(w *Worker)
+	// Open makes w ready for requests and gives it none but those of its Warmup: it connects, and waits for the
+	// answers, until ctx ends at the latest. Its Data connection is unused, its Marks are 0.
+	Open(ctx context.Context, w *Worker) error
+	// Serve gives w requests from now on.
+	Serve(w *Worker)
 	// Drain asks to give w no more requests. The channel is closed when w holds
 	// none; it need not be closed when w dies first.
 	Drain(w *Worker) (empty <-chan struct{})
@@ -59,22 +49,32 @@ type Supervisor struct {
 	settings Settings
 	log      *slog.Logger
 	pool     Pool
-	python   string // absolute
 
 	// life ends when stopping has to hurry: workers are then killed.
 	life  context.Context
 	hurry context.CancelFunc
+	// active ends when stopping begins: nothing new is started.
+	active  context.Context
+	quiesce context.CancelCauseFunc
+	changes sync.WaitGroup // goroutines that start or replace workers, besides the slots'
 
 	deadline atomic.Pointer[time.Time] // of the context that Stop was given, if it has one
 	leaving  atomic.Bool               // the gateway stops, and takes along what workers leave behind
 	detached chan error                // nil unless a worker is attached
+	wishes   chan struct{}             // has an element when a worker is to be replaced
 
-	mu      sync.Mutex
-	phase   phase
-	slots   map[int]*slot // by number; a removed slot stays until its worker is gone
-	archive *archive
-	spawner *spawner
-	stopped chan struct{} // closed when Stop is through
+	mu          sync.Mutex
+	phase       phase
+	generation  *generation           // that new slots start with
+	generations int                   // that were tried so far
+	slots       map[int]*slot         // by number; a removed slot stays until its worker is gone
+	launches    map[int]*atomic.Int64 // by slots' numbers
+	present     *turn                 // the reload that is under way
+	next        *turn                 // the one that waits for its turn
+	recycling   *recycling            // the one worker that is being replaced
+	archive     *archive
+	spawner     *spawner
+	stopped     chan struct{} // closed when Stop is through
 }
 
 type phase uint8
@@ -87,26 +87,25 @@ const (
 
 // New checks nothing yet; Start does.
 func New(settings Settings, pool Pool) *Supervisor {
-	if settings.StartupTimeout <= 0 {
-		settings.StartupTimeout = 60 * time.Second
-	}
-	if settings.ShutdownTimeout <= 0 {
-		settings.ShutdownTimeout = 30 * time.Second
-	}
 	if settings.Log == nil {
 		settings.Log = slog.New(slog.DiscardHandler)
 	}
-	life, hurry := context.WithCancel(context.Background())
 	s := &Supervisor{
-		settings: settings, log: settings.Log, pool: pool, life: life, hurry: hurry,
-		slots: make(map[int]*slot), stopped: make(chan struct{}),
+		settings: settings, log: settings.Log, pool: pool,
+		wishes: make(chan struct{}, 1),
+		slots:  make(map[int]*slot), launches: make(map[int]*atomic.Int64), stopped: make(chan struct{}),
 	}
-	if settings.Attached != nil {
+	s.life, s.hurry = context.WithCancel(context.Background())
+	s.active, s.quiesce = context.WithCancelCause(s.life)
+	if s.attached() {
 		s.settings.Count = 1
 		s.detached = make(chan error, 1)
 	}
 	return s
 }
+
+// attached is whether the one worker is the process that started the gateway.
+func (s *Supervisor) attached() bool { return s.settings.Attached != nil }
 
 // Start spawns all workers at once and returns when all are ready. When one of
 // them fails, or ctx ends, the others are stopped again. The error is the first
@@ -145,40 +144,28 @@ func (s *Supervisor) Start(ctx context.Context) error {
 
 func (s *Supervisor) begin(results chan<- error) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase != unused {
+	first := s.phase == unused
+	s.mu.Unlock()
+	if !first {
 		return errors.New("cannot start the workers: the supervisor was started before")
 	}
-	if s.settings.Attached != nil {
-		s.phase = running
-		s.addSlot(results)
-		return nil
-	}
-	python, err := exec.LookPath(s.settings.Python)
-	if err == nil {
-		// Absolute, as the worker starts in another directory; not resolved,
-		// because a virtual environment is known by its symbolic link.
-		python, err = filepath.Abs(python)
-	}
+	g, err := s.newGeneration(s.settings.Launch)
 	if err != nil {
-		return &StartupError{
-			ExitCode: ExitCannotStart, Stage: "spawn",
-			Summary: fmt.Sprintf("cannot find Python: %v; set app.python", err),
-		}
-	}
-	if dir := s.settings.Directory; dir != "" {
-		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-			return &StartupError{
-				ExitCode: ExitCannotStart, Stage: "spawn",
-				Summary: fmt.Sprintf("%s is not a directory that can be used; set app.directory", dir),
-			}
-		}
-	}
-	s.python = python
-	if s.archive, err = newArchive(s.settings.Archive); err != nil {
 		return err
 	}
-	s.spawner = newSpawner()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase != unused {
+		return errors.New("cannot start the workers: the supervisor was stopped")
+	}
+	s.generation = g
+	if !s.attached() {
+		if s.archive, err = newArchive(s.settings.Archive); err != nil {
+			return err
+		}
+		s.spawner = newSpawner()
+		s.changes.Go(s.recycle)
+	}
 	s.phase = running
 	for range s.settings.Count {
 		s.addSlot(results)
@@ -192,25 +179,26 @@ func (s *Supervisor) addSlot(starting chan<- error) {
 	for s.slots[number] != nil {
 		number++
 	}
-	sl := &slot{
-		number: number, pool: s.pool, log: s.log,
-		launch:   s.launch,
-		stopping: s.stopping,
-		starting: starting,
-		retired:  make(chan struct{}), done: make(chan struct{}),
+	if s.launches[number] == nil {
+		s.launches[number] = new(atomic.Int64)
 	}
-	if s.detached != nil {
-		sl.launch = s.attach
+	sl := &slot{
+		launches: s.launches[number],
+		number:   number, pool: s.pool, log: s.log, generation: s.generation,
+		launch: s.launch, end: s.end, over: s.over,
+		starting: starting, swaps: make(chan swap),
+		retired: make(chan struct{}), done: make(chan struct{}),
+	}
+	if s.attached() {
 		sl.lost = func(cause error) { s.detached <- cause }
 	}
 	s.slots[number] = sl
 	go sl.run()
 }
 
-// stopping gives the time a worker has to stop: ShutdownTimeout, or less where Stop
-// was given less.
-func (s *Supervisor) stopping() (context.Context, context.CancelFunc) {
-	end := time.Now().Add(s.settings.ShutdownTimeout)
+// stopping gives the time a worker has to stop: that, or less where Stop was given less.
+func (s *Supervisor) stopping(within time.Duration) (context.Context, context.CancelFunc) {
+	end := time.Now().Add(within)
 	if at := s.deadline.Load(); at != nil && at.Before(end) {
 		end = *at
 	}
@@ -225,7 +213,7 @@ func (s *Supervisor) Add(n int) error {
 	if s.phase != running {
 		return errors.New("cannot add workers: the supervisor is not running")
 	}
-	if s.detached != nil {
+	if s.attached() {
 		return errors.New("cannot add workers: the process that started the gateway is the only one")
 	}
 	for range n {
@@ -242,26 +230,35 @@ func (s *Supervisor) Remove(n int) error {
 	if s.phase != running {
 		return errors.New("cannot remove workers: the supervisor is not running")
 	}
-	var numbers []int
-	for number, sl := range s.slots {
-		if !sl.isRetired() {
-			numbers = append(numbers, number)
-		}
-	}
-	slices.Sort(numbers)
-	for n = min(n, len(numbers)-1); n > 0; n-- {
-		sl := s.slots[numbers[len(numbers)-n]]
-		sl.retire()
-		go func() {
-			<-sl.done
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if s.phase == running {
-				delete(s.slots, sl.number)
-			}
-		}()
+	slots := s.going()
+	for n = min(n, len(slots)-1); n > 0; n-- {
+		s.retire(slots[len(slots)-n], ending{reason: ReasonScaledDown})
 	}
 	return nil
+}
+
+// going are the slots that are not retired, by number. The caller holds mu.
+func (s *Supervisor) going() []*slot {
+	var slots []*slot
+	for _, number := range slices.Sorted(maps.Keys(s.slots)) {
+		if sl := s.slots[number]; !sl.isRetired() {
+			slots = append(slots, sl)
+		}
+	}
+	return slots
+}
+
+// retire ends a slot and forgets it once its worker is gone. The caller holds mu.
+func (s *Supervisor) retire(sl *slot, why ending) {
+	sl.retire(why)
+	go func() {
+		<-sl.done
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.phase == running {
+			delete(s.slots, sl.number)
+		}
+	}()
 }
 
 // Stop drains and stops every worker and returns when all are gone: the pool
@@ -289,59 +286,19 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 		s.deadline.Store(&at)
 	}
 	s.leaving.Store(true)
+	s.quiesce(givenUp{ending{reason: ReasonStopped}})
 	for _, sl := range slots {
-		sl.retire()
+		sl.retire(ending{reason: ReasonStopped})
 	}
 	for _, sl := range slots {
 		<-sl.done
 	}
+	s.changes.Wait()
 	var err error
-	if s.detached == nil {
+	if !s.attached() {
 		s.spawner.close()
 		err = s.archive.close()
 	}
 	close(s.stopped)
 	return errors.Join(ctx.Err(), err)
-}
-
-// Status is one worker as others see it.
-type Status struct {
-	ID       string // slot, and from the second process on its number
-	Slot     int
-	PID      int
-	State    State
-	Started  time.Time // when it was spawned
-	Launches int       // processes of this slot so far
-	Info     ReadyInfo // zero unless State is Ready or Draining
-}
-
-// Workers describes the present worker of every slot, in the order of the slots. One that died
-// and was not replaced yet is among them.
-func (s *Supervisor) Workers() []Status {
-	s.mu.Lock()
-	slots := maps.Clone(s.slots)
-	s.mu.Unlock()
-	var all []Status
-	for _, number := range slices.Sorted(maps.Keys(slots)) {
-		if st, ok := slots[number].status(); ok {
-			all = append(all, st)
-		}
-	}
-	return all
-}
-
-// Dump makes the worker with that id write its stacks to the log.
-func (s *Supervisor) Dump(ctx context.Context, id string) error {
-	s.mu.Lock()
-	slots := maps.Clone(s.slots)
-	s.mu.Unlock()
-	for _, sl := range slots {
-		sl.mu.Lock()
-		w := sl.worker
-		sl.mu.Unlock()
-		if w != nil && w.ID == id {
-			return w.Dump(ctx)
-		}
-	}
-	return fmt.Errorf("cannot dump the stacks of worker %q: there is no such worker", id)
 }

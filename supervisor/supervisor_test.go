@@ -160,7 +160,7 @@ func TestRespawn(t *testing.T) {
 	f("good", "was killed by SIGKILL while serving (out of memory? the kernel's log tells)", kill(syscall.SIGKILL))
 	f("good", "was killed by SIGTERM while serving (sent from outside the gateway)", kill(syscall.SIGTERM))
 	f("good", "was killed by SIGSEGV while serving (a crash in Python", kill(syscall.SIGSEGV))
-	f("good", "was killed: it spoke no FastCGI", func(w *Worker) { w.Kill("it spoke no FastCGI") })
+	f("good", "was killed: it spoke no FastCGI", func(w *Worker) { w.Kill(ReasonProtocol, "it spoke no FastCGI") })
 }
 
 func TestReplacementThatFailsIsTriedAgain(t *testing.T) {
@@ -285,7 +285,7 @@ func TestCommands(t *testing.T) {
 	if err := z.Dump(ctx, "9"); err == nil {
 		t.Error("worker 9 was found")
 	}
-	w.Kill("the test is over")
+	w.Kill(ReasonKilled, "the test is over")
 	z.pool.nextLost(t)
 	if _, err := w.Ping(ctx); !errors.Is(err, errControlEnded) {
 		t.Errorf("Ping to a dead worker: %v", err)

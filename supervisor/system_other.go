@@ -3,8 +3,10 @@
 package supervisor
 
 import (
+	"context"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -47,3 +49,21 @@ func (w *Worker) reap() error {
 // endReading bounds how long a forked child of the dead worker can keep readers
 // waiting. Shutting the socket down would discard what was sent but not yet read.
 func endReading(c *net.UnixConn) { _ = c.SetReadDeadline(time.Now().Add(time.Second)) }
+
+// told is what only the process can tell of itself.
+type told struct{ rss atomic.Int64 }
+
+// resident is the process's resident memory in bytes, as measure last learnt it; 0: never.
+func (w *Worker) resident() int64 { return w.rss.Load() }
+
+// measure asks the worker.
+func (w *Worker) measure(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, measurePatience)
+	defer cancel()
+	if e, err := w.control.ask(ctx, map[string]any{"cmd": "stats"}, "stats"); err == nil {
+		w.rss.Store(int64(e.number("rss_kib")) << 10)
+	}
+}
+
+// measurePatience is how long a worker may take to tell its memory.
+const measurePatience = time.Second

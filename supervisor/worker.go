@@ -35,6 +35,11 @@ type Worker struct {
 	Started time.Time // when it was spawned
 	Readied time.Time // when it said that it was ready
 	Info    ReadyInfo
+	// Generation is which of the generations started by Start and Reload it belongs to, from 1.
+	Generation int
+	Warmup     []string // paths that it is asked for before it serves
+	// MaxRequests is after how many requests the Pool calls Spent; 0: never.
+	MaxRequests int
 
 	// Data is the FastCGI connection. Once the worker is dead reading gives what
 	// it had sent, then EOF.
@@ -43,23 +48,46 @@ type Worker struct {
 	Marks []byte
 
 	lifecycle
-	log      *slog.Logger
-	attached bool // not spawned: cmd and output are nil
-	cmd      *exec.Cmd
-	control  *control
-	output   *output
+	told
+	generation *generation
+	log        *slog.Logger
+	attached   bool // not spawned: cmd and output are nil
+	cmd        *exec.Cmd
+	control    *control
+	output     *output
 
 	asked   atomic.Bool  // it was told to stop
 	leaving *atomic.Bool // the supervisor's
 	killing sync.Mutex
-	killed  string // why the gateway killed it
+	why     ending // what it is asked to stop for
+	killed  ending // why the gateway killed it; its detail is not "" then
 	reaped  bool   // PID is not its own any more
+
+	lifetime  time.Duration // after which it is to be replaced
+	wishes    chan<- struct{}
+	wish      atomic.Pointer[wish] // that it be replaced; nil: none
+	notBefore time.Time            // when to try that again; the recycling goroutine's, as is
+	retry     time.Duration
 
 	exited  chan struct{} // closed when the process was reaped
 	gone    chan struct{} // closed when also all it wrote was read
 	cause   error         // why it ended; valid then
+	reason  Reason        // the same; valid then
 	code    int           // exit status, -1 after a signal; valid then
 	release sync.Once
+}
+
+// ending is a reason, and what else there is to say about it.
+type ending struct {
+	reason Reason
+	detail string
+}
+
+func (e ending) String() string {
+	if e.detail == "" {
+		return e.reason.String()
+	}
+	return fmt.Sprintf("%s: %s", e.reason, e.detail)
 }
 
 // Release closes Data and unmaps Marks. The Pool calls it once, after Lost, when nothing
@@ -75,20 +103,23 @@ func (w *Worker) Release() {
 	})
 }
 
-// Kill kills the worker, and what is left in its process group, at once; reason is
-// what the log will say: "worker 2 (pid 123) was killed: REASON". An attached worker lives; only the connection to it ends. It may be called from any goroutine.
-func (w *Worker) Kill(reason string) {
+// Kill kills the worker, and what is left in its process group, at once; detail is
+// what the log will say: "worker 2 (pid 123) was killed: DETAIL". An attached worker lives; only the connection to it ends. It may be called from any goroutine.
+func (w *Worker) Kill(why Reason, detail string) {
 	w.killing.Lock()
 	defer w.killing.Unlock()
 	if w.reaped {
 		return
 	}
+	if detail == "" {
+		detail = why.String()
+	}
 	if w.attached {
-		go w.leave(reason)
+		go w.leave(ending{why, detail})
 		return
 	}
-	if w.killed == "" {
-		w.killed = reason
+	if w.killed.detail == "" {
+		w.killed = ending{why, detail}
 	}
 	_ = syscall.Kill(-w.PID, syscall.SIGKILL)
 	_ = syscall.Kill(w.PID, syscall.SIGKILL) // should it have left its group
@@ -119,18 +150,38 @@ func (w *Worker) wait() {
 
 	if w.cmd.ProcessState == nil { // somebody else waited for it
 		w.finish(false)
-		w.code, w.cause = -1, fmt.Errorf("cannot learn how %s ended: %w", w, err)
+		w.code, w.cause, w.reason = -1, fmt.Errorf("cannot learn how %s ended: %w", w, err), ReasonExited
 	} else {
-		status := waitStatus(w.cmd.ProcessState)
-		asked := w.asked.Load()
-		orderly := asked && (status.Exited() && status.ExitStatus() == 0 || status.Signaled() && status.Signal() == syscall.SIGTERM)
+		e := exit{who: w.String(), status: waitStatus(w.cmd.ProcessState), asked: w.asked.Load()}
 		w.killing.Lock()
-		killed := w.killed
+		e.why, e.killed = w.why, w.killed
 		w.killing.Unlock()
 		w.code = w.cmd.ProcessState.ExitCode()
-		w.cause = exitCause(w.String(), status, w.finish(orderly), asked, killed)
+		e.doing = w.finish(e.orderly())
+		w.reason, w.cause = e.cause()
 	}
 	close(w.gone)
+}
+
+// stopFor notes what the worker is about to be asked to stop for; the first time counts.
+func (w *Worker) stopFor(why ending) {
+	w.killing.Lock()
+	defer w.killing.Unlock()
+	if w.why.reason == noReason {
+		w.why = why
+	}
+}
+
+// stoppingFor is what it was asked to stop for.
+func (w *Worker) stoppingFor() ending {
+	w.killing.Lock()
+	defer w.killing.Unlock()
+	return w.why
+}
+
+// stop sends the command.
+func (w *Worker) stop() error {
+	return w.control.send(map[string]any{"cmd": "stop", "code": w.stoppingFor().reason.ExitCode()})
 }
 
 // sweep sends SIGTERM to what is left of the worker's process group when the
@@ -159,7 +210,7 @@ func (w *Worker) watchControl(done chan<- struct{}) {
 		}
 	}
 	if !w.asked.Load() { // else retire sees to it
-		w.Kill(reason)
+		w.Kill(ReasonProtocol, reason)
 	}
 }
 
@@ -181,7 +232,7 @@ func (w *Worker) retire(ctx context.Context, empty <-chan struct{}) {
 		w.log.Warn("no time left to wait for the worker's requests")
 	}
 	w.asked.Store(true)
-	if err := w.control.send(map[string]any{"cmd": "stop"}); err != nil {
+	if err := w.stop(); err != nil {
 		w.log.Debug("cannot ask the worker to stop", "error", err)
 	} else {
 		select {
@@ -197,9 +248,9 @@ func (w *Worker) retire(ctx context.Context, empty <-chan struct{}) {
 	case <-ctx.Done():
 	}
 	if w.attached {
-		w.Kill("the application did not finish in time")
+		w.Kill(w.stoppingFor().reason, "the application did not finish in time")
 	} else {
-		w.Kill("it did not stop in time, nor on SIGTERM")
+		w.Kill(w.stoppingFor().reason, "it did not stop in time, nor on SIGTERM")
 	}
 	<-w.gone
 }
@@ -209,7 +260,7 @@ func (w *Worker) quit(ctx context.Context) {
 	w.asked.Store(true)
 	// SIGTERM reaches Python only when its main thread runs Python code, and the
 	// command only when the shim reads: one of them will do.
-	if err := w.control.send(map[string]any{"cmd": "stop"}); err != nil {
+	if err := w.stop(); err != nil {
 		w.log.Debug("cannot ask the worker to stop", "error", err)
 	}
 	w.terminate()
@@ -221,7 +272,7 @@ func (w *Worker) quit(ctx context.Context) {
 	case <-grace.C:
 	case <-ctx.Done():
 	}
-	w.Kill("it did not stop in time while it was starting")
+	w.Kill(w.stoppingFor().reason, "it did not stop in time while it was starting")
 	<-w.gone
 }
 

@@ -62,10 +62,11 @@ func deadline(t *testing.T) context.Context {
 
 // testPool is a Pool that reports what it is told.
 type testPool struct {
-	added  chan *Worker
+	added  chan *Worker // by Serve
 	lost   chan loss
 	drains chan *Worker
 	hold   bool // Drain never becomes empty
+	open   func(context.Context, *Worker) error
 }
 
 type loss struct {
@@ -77,7 +78,14 @@ func newTestPool() *testPool {
 	return &testPool{added: make(chan *Worker, 100), lost: make(chan loss, 100), drains: make(chan *Worker, 100)}
 }
 
-func (p *testPool) Add(w *Worker) { p.added <- w }
+func (p *testPool) Open(ctx context.Context, w *Worker) error {
+	if p.open != nil {
+		return p.open(ctx, w)
+	}
+	return nil
+}
+
+func (p *testPool) Serve(w *Worker) { p.added <- w }
 
 func (p *testPool) Drain(w *Worker) <-chan struct{} {
 	empty := make(chan struct{})
@@ -207,9 +215,12 @@ func newZoo(t *testing.T, target string, count int, change ...func(*Settings)) z
 	leaks(t)
 	log := newRecorder()
 	settings := Settings{
-		Python: testPython(), Directory: t.TempDir(), Count: count, Archive: zooArchive(),
-		Start: map[string]any{"target": target}, Log: slog.New(log),
-		StartupTimeout: 30 * time.Second, ShutdownTimeout: 30 * time.Second,
+		Launch: Launch{
+			Python: testPython(), Directory: t.TempDir(), Count: count,
+			Start:          map[string]any{"target": target},
+			StartupTimeout: 30 * time.Second, ShutdownTimeout: 30 * time.Second,
+		},
+		Archive: zooArchive(), Log: slog.New(log),
 	}
 	for _, c := range change {
 		c(&settings)

@@ -1,0 +1,61 @@
+package gateway
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"pyspeed/internal/config"
+	"pyspeed/supervisor"
+)
+
+// maxThreads is the most a WSGI worker with threads = "auto" uses.
+const maxThreads = 64
+
+// launch is what a generation of workers is started from.
+func (g *Gateway) launch(cfg *config.Config, start Start) supervisor.Launch {
+	_, count := cfg.Workers.Processes()
+	if start.Attached != nil {
+		count = 1
+	}
+	w := &cfg.Workers
+	return supervisor.Launch{
+		Python: start.Python, Directory: cfg.App.Directory, Env: start.Env, Count: count,
+		Overlap: w.Overlap, Warmup: w.Warmup,
+		StartupTimeout: w.StartupTimeout, ImportTimeout: cfg.App.ImportTimeout, LifespanTimeout: cfg.App.LifespanTimeout,
+		ShutdownTimeout: cfg.Server.Timeouts.Shutdown,
+		MaxRequests:     w.MaxRequests, MaxRequestsJitter: w.MaxRequestsJitter, MaxLifetime: w.MaxLifetime, MaxRSS: w.MaxRSS,
+		Start: map[string]any{
+			"target": cfg.App.Target, "interface": cfg.App.Interface, "factory": cfg.App.Factory,
+			"directory": cfg.App.Directory, "threads": w.Threads, "max_threads": maxThreads, "model": w.Model,
+			"lifespan": cfg.App.Lifespan, "lifespan_timeout": milliseconds(cfg.App.LifespanTimeout), "root_path": cfg.App.RootPath,
+			"server_name": g.serverName, "server_port": g.serverPort, "multiprocess": count > 1, "software": "pyspeed/" + g.version,
+			"environment": start.toAttached(),
+		},
+	}
+}
+
+// milliseconds is d as control messages have it, which hold 31 bits.
+func milliseconds(d time.Duration) int { return int(min(d.Milliseconds(), math.MaxInt32)) }
+
+// toAttached is the part of the environment that a process gets told which is there already.
+func (s *Start) toAttached() []string {
+	if s.Attached == nil {
+		return nil
+	}
+	return s.Env
+}
+
+// Reload replaces the workers by new ones, which are started as cfg and start say; see supervisor.Reload. A
+// number of workers that is configured as before stays what it is now, whoever changed it. The caller logs the error
+// (supervisor.LogStartup).
+func (g *Gateway) Reload(ctx context.Context, cfg *config.Config, start Start) error {
+	if cfg.WholeSite() {
+		return nil // there are no workers
+	}
+	l := g.launch(cfg, start)
+	if before := g.counted.Swap(&cfg.Workers.Count); *before == cfg.Workers.Count {
+		l.Count = 0
+	}
+	return g.supervisor.Reload(ctx, l)
+}
