@@ -119,6 +119,7 @@ type rig struct {
 	*Gateway
 	t           *testing.T
 	dir         string
+	from        Start
 	url         string
 	log         *output
 	stop, hurry context.CancelFunc
@@ -149,8 +150,8 @@ func prepare(t *testing.T, dir string, args ...string) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, dir: dir, log: &output{changed: make(chan struct{})}, ended: make(chan struct{})}
-	env := []string{"PYTHONDONTWRITEBYTECODE=1"}
-	if r.Gateway, err = New(c, Start{Python: testPython(), Env: env, Archive: archive}, "test", logline.New(r.log, "text", "info")); err != nil {
+	r.from = Start{Python: testPython(), Env: []string{"PYTHONDONTWRITEBYTECODE=1"}, Archive: archive}
+	if r.Gateway, err = New(c, r.from, "test", logline.New(r.log, "text", "info")); err != nil {
 		t.Fatal(err)
 	}
 	return r

@@ -116,7 +116,10 @@ func (s *Supervisor) reload(ctx context.Context, l Launch) error {
 	var through []swapped
 	var leaving []<-chan struct{}
 	for {
-		batch := s.behind(g)
+		batch, err := s.behind(g)
+		if err != nil {
+			return err
+		}
 		if batch == nil {
 			s.log.Info("reloaded", "generation", g.number)
 			return nil
@@ -149,10 +152,13 @@ func (s *Supervisor) reload(ctx context.Context, l Launch) error {
 }
 
 // behind returns the slots that are next to get a worker of g. When there are none g is what serves: it makes the
-// number of slots what g wants, and returns nil.
-func (s *Supervisor) behind(g *generation) []*slot {
+// number of slots what g wants, and returns none.
+func (s *Supervisor) behind(g *generation) ([]*slot, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.phase != running {
+		return nil, errors.New("cannot reload: the server stops")
+	}
 	slots := s.going()
 	stay := len(slots)
 	if g.Count > 0 {
@@ -164,8 +170,8 @@ func (s *Supervisor) behind(g *generation) []*slot {
 			batch = append(batch, sl)
 		}
 	}
-	if batch != nil || s.phase != running {
-		return batch
+	if batch != nil {
+		return batch, nil
 	}
 	s.generation = g
 	for _, sl := range slots[stay:] {
@@ -174,7 +180,7 @@ func (s *Supervisor) behind(g *generation) []*slot {
 	for n := stay; n < g.Count; n++ {
 		s.addSlot(nil)
 	}
-	return nil
+	return nil, nil
 }
 
 // prepare starts a worker of g for each of the slots and returns them when all are ready; they do not serve yet. On

@@ -39,12 +39,12 @@ def debugged():
     send({"event": "debugged", "on": False})
 
 
-def serve(stop=lambda: sys.exit(0)):
+def serve(stop=lambda message: sys.exit(0)):
     while True:
         message = receive()
         command = message["cmd"]
         if command == "stop":
-            stop()
+            stop(message)
         elif command == "ping":
             send({"event": "surprise"})
             send({"event": "pong", "n": message["n"], "loop_ms": 12})
@@ -62,6 +62,18 @@ start = receive()
 assert start["cmd"] == "start", start
 target = start["target"]
 first = "." not in start["worker_id"]
+slot = start["worker_id"].partition(".")[0]
+
+
+def fail(error="SyntaxError: x"):
+    send({"event": "failed", "stage": "import", "error": error, "traceback": "Traceback\n  " + error + "\n"})
+    sys.exit(4)
+
+
+def wait_for(gate):
+    while not os.path.exists(gate):
+        time.sleep(0.01)
+
 
 if target == "good":
     ready()
@@ -84,17 +96,45 @@ elif target == "lifespan fails":
     sys.exit(3)
 elif target == "fails the second time":
     if not first:
-        send(
-            {
-                "event": "failed",
-                "stage": "import",
-                "error": "SyntaxError: x",
-                "traceback": "Traceback\n  SyntaxError: x\n",
-            }
-        )
-        sys.exit(4)
+        fail()
     ready()
     sys.exit(5)
+elif target == "starts once":
+    if not first:
+        fail()
+    ready()
+    serve()
+elif target == "hangs the second time":
+    if first:
+        ready()
+    serve()
+elif target == "fails in slot 2":
+    if slot == "2":
+        fail()
+    ready()
+    serve()
+elif target == "waits for the gate":
+    wait_for("gate")
+    ready()
+    serve()
+elif target == "dies in slot 1 before 2 is ready":
+    if slot == "2":
+        wait_for("gate")
+    ready()
+    if slot == "1":
+        os._exit(9)
+    serve()
+elif target == "tells where it is":
+    print("I am in", os.getcwd(), "and import from", start.get("directory"), flush=True)
+    ready()
+    serve()
+elif target == "asks for its end":
+    ready()
+    send({"event": "recycle", "reason": "the cache is full"})
+    serve()
+elif target == "tells its code":
+    ready()
+    serve(stop=lambda message: os._exit(message["code"]))
 elif target == "hangs":
     serve()
 elif target.startswith("hangs in "):  # the last of these parts of its start
@@ -132,10 +172,10 @@ elif target == "dies once ready":
 elif target == "ignores stop and TERM":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ready()
-    serve(stop=lambda: None)
+    serve(stop=lambda message: None)
 elif target == "ignores stop":
     ready()
-    serve(stop=lambda: None)
+    serve(stop=lambda message: None)
 elif target == "ignores everything once ready":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ready()
@@ -175,6 +215,6 @@ elif target == "starts a program":
     child.stdout.readline()
     print("child", child.pid, flush=True)
     ready()
-    serve(stop=lambda: os._exit(0))
+    serve(stop=lambda message: os._exit(0))
 else:
     sys.exit("no such worker: " + target)
