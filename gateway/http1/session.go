@@ -35,6 +35,8 @@ type Config struct {
 	// one is in any case, unless it is 0: CGI's variables want its length (RFC 3875 §4.1.2), and
 	// applications that trust them read nothing of a body without.
 	BufferBody int64
+	// Streaming says whether the application wants bodies so; nil: it does.
+	Streaming *Streaming
 	// BodyMemory is what of one body may wait in memory; the rest goes to a
 	// file in SpoolDir.
 	BodyMemory int
@@ -114,6 +116,7 @@ type Session struct {
 	parser     Parser
 	chunked    Chunked
 	streams    bool // the responder gets the request before its body is complete
+	undecided  bool // streams may change, see Streaming
 	isChunked  bool
 	bodyLeft   int64
 	drained    int64 // of a body that is thrown away

@@ -6,6 +6,9 @@ import "pyspeed/gateway/exchange"
 
 // input handles bytes from the client; p is not kept.
 func (s *Session) input(p []byte) {
+	if s.undecided {
+		s.reconsider()
+	}
 	if s.phase == phaseBody && s.off == len(s.buf) {
 		// A body goes on without passing through buf.
 		n, done := s.readBody(p)
@@ -124,7 +127,10 @@ func (s *Session) readHead() bool {
 	// RFC 9110 §10.1.1: 100 is not needed once body bytes are here.
 	expecting := req.ExpectContinue && s.off == len(s.buf)
 	s.respond.expecting.Store(expecting)
-	s.streams = s.cfg.BufferBody == 0 || req.ContentLength > s.cfg.BufferBody
+	s.decide()
+	if s.undecided && s.cfg.Streaming.Asked != nil {
+		s.cfg.Streaming.Asked()
+	}
 	if s.streams && s.off == len(s.buf) {
 		s.dispatch() // else readBody does, with what is here already: mostly the whole body
 	}
