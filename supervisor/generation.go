@@ -19,7 +19,7 @@ type Launch struct {
 	// Start is the `start` message of docs/internals.md without cmd and worker_id. Where it names a directory, that
 	// becomes Directory, without symbolic links.
 	Start map[string]any
-	// Count is the number of workers: at least 1 to begin with; at a reload 0 keeps as many as there are.
+	// Count is the number of workers; at a reload 0 keeps as many as there are.
 	Count int
 	// Overlap is how many workers of this generation are started beside those of the one before at once; 0: all.
 	Overlap int
@@ -42,6 +42,7 @@ type Launch struct {
 // worker which is replaced later runs the same code as the others.
 type generation struct {
 	Launch
+	asked  Launch // with the links
 	number int
 }
 
@@ -53,7 +54,7 @@ func (s *Supervisor) newGeneration(l Launch) (*generation, error) {
 	if l.ShutdownTimeout <= 0 {
 		l.ShutdownTimeout = 30 * time.Second
 	}
-	g := &generation{Launch: l}
+	g := &generation{Launch: l, asked: l}
 	if !s.attached() {
 		if err := g.resolve(); err != nil {
 			return nil, &StartupError{ExitCode: ExitCannotStart, Stage: "spawn", Summary: err.Error()}

@@ -161,9 +161,7 @@ func (sl *slot) began(l launched) bool {
 	if l.err == nil {
 		sl.serve(l.worker)
 	}
-	if sl.starting != nil {
-		sl.starting <- l.err // has room for every slot
-		sl.starting = nil
+	if sl.tellStart(l.err) {
 		return l.err == nil
 	}
 	if l.err != nil && !sl.isRetired() {
@@ -171,6 +169,16 @@ func (sl *slot) began(l launched) bool {
 		LogStartup(sl.log, l.err, "slot", sl.number, "next_try_in", wait.Round(time.Millisecond))
 		sl.again = time.After(wait)
 	}
+	return true
+}
+
+// tellStart tells who waits for the first worker; false: nobody does.
+func (sl *slot) tellStart(err error) bool {
+	if sl.starting == nil {
+		return false
+	}
+	sl.starting <- err // has room for every slot
+	sl.starting = nil
 	return true
 }
 
@@ -220,6 +228,7 @@ func (sl *slot) take(x swap) {
 	sl.generation = x.successor.generation
 	sl.mu.Unlock()
 	sl.serve(x.successor)
+	sl.tellStart(nil)
 	x.taken <- true
 	if old == nil {
 		close(x.gone)
@@ -258,7 +267,7 @@ func (sl *slot) leave() {
 		if l.err == nil {
 			sl.serving = l.worker
 		}
-		sl.starting <- l.err
+		sl.tellStart(l.err)
 		sl.start = nil
 	}
 	sl.giveUp(why)

@@ -107,14 +107,14 @@ func New(settings Settings, pool Pool) *Supervisor {
 // attached is whether the one worker is the process that started the gateway.
 func (s *Supervisor) attached() bool { return s.settings.Attached != nil }
 
-// Start spawns all workers at once and returns when all are ready. When one of
+// Start spawns all workers at once, if any are to begin with, and returns when all are ready. When one of
 // them fails, or ctx ends, the others are stopped again. The error is the first
 // failure's, a *StartupError (errors.As) where a worker was the reason, so a cause
 // that all workers share is reported once. After an error the Supervisor cannot be
 // used again.
 func (s *Supervisor) Start(ctx context.Context) error {
-	if s.settings.Count < 1 {
-		return fmt.Errorf("cannot start %d workers; set workers.count to 1 or more", s.settings.Count)
+	if s.settings.Count < 0 {
+		return fmt.Errorf("cannot start %d workers; set workers.count to 0 or more", s.settings.Count)
 	}
 	results := make(chan error, s.settings.Count)
 	if err := s.begin(results); err != nil {
@@ -174,7 +174,7 @@ func (s *Supervisor) begin(results chan<- error) error {
 }
 
 // addSlot starts a slot with the lowest free number. The caller holds mu.
-func (s *Supervisor) addSlot(starting chan<- error) {
+func (s *Supervisor) addSlot(starting chan<- error) *slot {
 	number := 1
 	for s.slots[number] != nil {
 		number++
@@ -194,6 +194,7 @@ func (s *Supervisor) addSlot(starting chan<- error) {
 	}
 	s.slots[number] = sl
 	go sl.run()
+	return sl
 }
 
 // stopping gives the time a worker has to stop: that, or less where Stop was given less.
@@ -203,38 +204,6 @@ func (s *Supervisor) stopping(within time.Duration) (context.Context, context.Ca
 		end = *at
 	}
 	return context.WithDeadline(s.life, end)
-}
-
-// Add starts n more workers and does not wait for them: one that fails is
-// logged and tried again.
-func (s *Supervisor) Add(n int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase != running {
-		return errors.New("cannot add workers: the supervisor is not running")
-	}
-	if s.attached() {
-		return errors.New("cannot add workers: the process that started the gateway is the only one")
-	}
-	for range n {
-		s.addSlot(nil)
-	}
-	return nil
-}
-
-// Remove drains and stops n workers, those with the highest slots, and does
-// not wait for them. One worker always stays.
-func (s *Supervisor) Remove(n int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.phase != running {
-		return errors.New("cannot remove workers: the supervisor is not running")
-	}
-	slots := s.going()
-	for n = min(n, len(slots)-1); n > 0; n-- {
-		s.retire(slots[len(slots)-n], ending{reason: ReasonScaledDown})
-	}
-	return nil
 }
 
 // going are the slots that are not retired, by number. The caller holds mu.
@@ -248,6 +217,13 @@ func (s *Supervisor) going() []*slot {
 	return slots
 }
 
+// forget lets go of a slot that is done. The caller holds mu.
+func (s *Supervisor) forget(sl *slot) {
+	if s.phase == running && s.slots[sl.number] == sl {
+		delete(s.slots, sl.number)
+	}
+}
+
 // retire ends a slot and forgets it once its worker is gone. The caller holds mu.
 func (s *Supervisor) retire(sl *slot, why ending) {
 	sl.retire(why)
@@ -255,9 +231,7 @@ func (s *Supervisor) retire(sl *slot, why ending) {
 		<-sl.done
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.phase == running {
-			delete(s.slots, sl.number)
-		}
+		s.forget(sl)
 	}()
 }
 

@@ -233,39 +233,6 @@ func TestStopInsistsWithinItsContext(t *testing.T) {
 	}
 }
 
-func TestAddAndRemove(t *testing.T) {
-	z := newZoo(t, "good", 1)
-	z.mustStart(t)
-	first := z.pool.nextAdded(t)
-	if err := z.Add(2); err != nil {
-		t.Fatal(err)
-	}
-	added := map[string]*Worker{}
-	for range 2 {
-		w := z.pool.nextAdded(t)
-		added[w.ID] = w
-	}
-	if err := z.Remove(5); err != nil { // one stays
-		t.Fatal(err)
-	}
-	for range 2 {
-		l := z.pool.nextLost(t)
-		if added[l.w.ID] != l.w || !errors.Is(l.cause, ErrStopped) {
-			t.Errorf("lost %s: %v", l.w.ID, l.cause)
-		}
-		delete(added, l.w.ID)
-	}
-	if first.State() != Ready {
-		t.Errorf("worker 1 is %v", first.State())
-	}
-	if err := z.Stop(deadline(t)); err != nil {
-		t.Fatal(err)
-	}
-	if z.Add(1) == nil || z.Remove(1) == nil {
-		t.Error("a stopped supervisor can be changed")
-	}
-}
-
 func TestCommands(t *testing.T) {
 	z := newZoo(t, "good", 1)
 	z.mustStart(t)
