@@ -5,6 +5,7 @@ import "time"
 // Demand is what is asked of the workers, for who decides how many there should be.
 type Demand struct {
 	Requests uint64 // that came so far
+	Held     bool   // by Hold: what waits says nothing
 	// Waiting is how many requests the application was not called for yet: in the queue, or in a worker. Oldest is how long
 	// the first of them has waited.
 	Waiting int
@@ -26,7 +27,7 @@ func (d *Dispatcher) Demand() Demand {
 	now := d.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := Demand{Requests: d.requests, Waiting: d.queue.len}
+	all := Demand{Requests: d.requests, Held: d.held, Waiting: d.queue.len}
 	if c := d.queue.first(); c != nil {
 		all.Oldest = now - c.since
 	}

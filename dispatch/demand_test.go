@@ -11,6 +11,9 @@ func TestDemand(t *testing.T) {
 	want := func(what string, want Demand) {
 		t.Helper()
 		got := r.Demand()
+		if got.Held {
+			t.Errorf("%s: it is held", what)
+		}
 		if got.Requests != want.Requests || got.Waiting != want.Waiting || got.Oldest != want.Oldest || !slices.Equal(got.Workers, want.Workers) {
 			t.Errorf("%s: got %+v, want %+v", what, got, want)
 		}
@@ -21,39 +24,43 @@ func TestDemand(t *testing.T) {
 	want("no worker", Demand{Requests: 1, Waiting: 1, Oldest: 3 * time.Second})
 	w := startWorker(t, r.Dispatcher, "1", Worker{Threads: 1})
 	a := w.request()
-	want("it has one", Demand{1, 1, 3 * time.Second, []Busyness{{"1", 1, 1, 0}}})
+	want("it has one", Demand{Requests: 1, Waiting: 1, Oldest: 3 * time.Second, Workers: []Busyness{{"1", 1, 1, 0}}})
 	w.marks[a.id] = 1
 	r.clock.advance(time.Second)
-	want("it runs", Demand{1, 0, 0, []Busyness{{"1", 1, 1, time.Second}}})
+	want("it runs", Demand{Requests: 1, Waiting: 0, Oldest: 0, Workers: []Busyness{{"1", 1, 1, time.Second}}})
 	_, second := r.ask("/second")
 	b := w.request()
 	_, third := r.ask("/third")
 	r.clock.advance(time.Second)
-	want("one waits in the worker, one for it", Demand{3, 2, time.Second, []Busyness{{"1", 2, 1, 2 * time.Second}}})
+	want("one waits in the worker, one for it", Demand{Requests: 3, Waiting: 2, Oldest: time.Second, Workers: []Busyness{{"1", 2, 1, 2 * time.Second}}})
 	w.answer(a.id, "")
 	first.want(200, "")
 	c := w.request()
 	w.marks[b.id] = 1
 	w.marks[c.id] = 1
 	r.clock.advance(time.Second)
-	want("it says that both run", Demand{3, 0, 0, []Busyness{{"1", 2, 1, 3 * time.Second}}})
+	want("it says that both run", Demand{Requests: 3, Waiting: 0, Oldest: 0, Workers: []Busyness{{"1", 2, 1, 3 * time.Second}}})
 	w.answer(b.id, "")
 	w.answer(c.id, "")
 	second.want(200, "")
 	third.want(200, "")
 	r.clock.advance(time.Hour)
-	want("idle", Demand{3, 0, 0, []Busyness{{"1", 0, 1, 3 * time.Second}}})
+	want("idle", Demand{Requests: 3, Waiting: 0, Oldest: 0, Workers: []Busyness{{"1", 0, 1, 3 * time.Second}}})
 
 	loop := startWorker(t, r.Dispatcher, "2", Worker{ASGI: true})
 	r.Drain("1")
 	client, left := r.ask("/left")
 	d := loop.request()
 	r.clock.advance(time.Second)
-	want("a loop that does not turn", Demand{4, 1, time.Second, []Busyness{{"2", 1, 0, 0}}})
+	want("a loop that does not turn", Demand{Requests: 4, Waiting: 1, Oldest: time.Second, Workers: []Busyness{{"2", 1, 0, 0}}})
 	client.x.Source.Cancelled()
-	want("its client left", Demand{4, 0, 0, []Busyness{{"2", 1, 0, 0}}})
+	want("its client left", Demand{Requests: 4, Waiting: 0, Oldest: 0, Workers: []Busyness{{"2", 1, 0, 0}}})
 	loop.end(d.id, 2)
 	left.wait()
+	r.Hold()
+	if !r.Demand().Held {
+		t.Error("nothing says that it is held")
+	}
 }
 
 // TestAwaited: who starts workers is told of requests that find none, and of no others.

@@ -52,7 +52,10 @@ type Gateway struct {
 	supervisor *supervisor.Supervisor
 	upstreams  []*upstream.Upstream
 	stopping   atomic.Bool
-	counted    atomic.Pointer[config.Count] // workers, as they were last configured
+	workers    atomic.Pointer[config.Workers] // as they were last configured
+	scaler     *scaler
+	streaming  http1.Streaming
+	attached   bool // the one worker is the process that started the gateway
 
 	// Listening is called once, when clients can connect, with the addresses as a client would write them; nil is
 	// allowed. Set it before Run. On Run's goroutine.
@@ -91,15 +94,22 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 		Queue: cfg.Workers.Queue, QueueTimeout: cfg.Workers.QueueTimeout, StartTimeout: cfg.Workers.StartupTimeout, InFlight: cfg.Workers.InFlight,
 		Encoder: dispatch.Encoder{ServerName: g.serverName, ServerPort: g.serverPort, RootPath: cfg.App.RootPath},
 		Budget:  g.budget, Now: g.clock.Now, Log: log, Broken: p.broken,
-		Failed: func(f dispatch.Failure) { g.metrics.Failed(f.Metric()) },
+		Awaited: func() { g.scaler.await() },
+		Failed:  func(f dispatch.Failure) { g.metrics.Failed(f.Metric()) },
 	})
-	p.dispatcher = g.dispatcher
+	p.dispatcher, p.serving = g.dispatcher, g.serving
 	g.pool = p
 	g.version = version
-	g.counted.Store(&cfg.Workers.Count)
+	g.workers.Store(&cfg.Workers)
+	g.attached = start.Attached != nil
 	g.supervisor = supervisor.New(supervisor.Settings{
 		Launch: g.launch(cfg, start), Archive: start.Archive, Log: log, Attached: start.Attached,
 	}, p)
+	g.scaler = newScaler(&cfg.Workers, g.supervisor, g.dispatcher, g.metrics.Scaled, log)
+	if !cfg.WholeSite() {
+		g.streaming.Forget() // until the first worker says what it runs
+		g.streaming.Asked = g.scaler.call
+	}
 	g.upstreams = g.newUpstreams(version)
 	g.gauges()
 	return g, nil
@@ -122,6 +132,9 @@ func (g *Gateway) gauges() {
 	m := g.metrics
 	m.Gauge("pyspeed_connections", func() float64 { return float64(g.registry.Len()) })
 	m.Gauge("pyspeed_buffered_bytes", func() float64 { return float64(g.budget.Held()) })
+	if !g.cfg.WholeSite() {
+		m.Gauge("pyspeed_workers_wanted", func() float64 { return float64(g.supervisor.Count()) })
+	}
 	m.Gauge("pyspeed_workers_ready", func() float64 { return float64(g.dispatcher.Ready()) })
 	m.Writer(func(w io.Writer) {
 		waiting, loads := g.dispatcher.State()
@@ -203,6 +216,9 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 			}
 			return err
 		}
+		if !g.attached {
+			running.Go(func() { g.scaler.run(background) })
+		}
 	}
 	edges, err := g.edges(listeners)
 	if err != nil {
@@ -277,16 +293,13 @@ func (g *Gateway) edges(listeners []net.Listener) ([]edge, error) {
 	cfg := &http1.Config{
 		Limits: http1.Limits{RequestLine: int(l.RequestLine), HeaderBytes: int(l.HeaderBytes), HeaderCount: l.HeaderCount},
 		Body:   l.Body, BodyMemory: exchange.MaxBody,
+		BufferBody: g.cfg.Server.BufferBody, Streaming: &g.streaming,
 		HeaderTimeout: t.Header, BodyTimeout: t.Body, IdleTimeout: t.Idle, WriteTimeout: t.Write,
 		Responder: g.responder(), Budget: g.budget, Clock: g.clock, Done: g.ended,
 		Problem: func(err error) {
 			g.log.Error("cannot serve a request", "cause", err)
 			g.metrics.Failed(dispatch.FailBody.Metric())
 		},
-	}
-	if !g.asgi() {
-		// A slow upload must not hold a thread; an application on an event loop reads while it arrives.
-		cfg.BufferBody = g.cfg.Server.BufferBody
 	}
 	edges := make([]edge, 0, len(listeners))
 	for _, ln := range listeners {
@@ -303,14 +316,14 @@ func (g *Gateway) edges(listeners []net.Listener) ([]edge, error) {
 	return edges, nil
 }
 
-// asgi is whether the workers, which have all said that they are ready, run their application on an event loop.
-func (g *Gateway) asgi() bool {
-	for _, w := range g.supervisor.Workers() {
-		if w.Info.Interface != "" {
-			return onLoop(w.Info.Interface)
-		}
+// serving is told of each worker that is about to serve. It does not block.
+func (g *Gateway) serving(w *supervisor.Worker) {
+	known := g.streaming.Known()
+	// A slow upload must not hold a thread; an application on an event loop reads while it arrives.
+	g.streaming.Set(onLoop(w.Info.Interface))
+	if !known {
+		g.registry.Reconsider()
 	}
-	return false
 }
 
 // ready is the answer to the admin listener's /ready.
@@ -318,7 +331,7 @@ func (g *Gateway) ready() (bool, string) {
 	switch {
 	case g.stopping.Load():
 		return false, "stopping"
-	case g.dispatcher.Ready() == 0 && !g.cfg.WholeSite():
+	case g.dispatcher.Ready() == 0 && !g.cfg.WholeSite() && g.scaler.bounds().Min > 0: // else a request starts one
 		return false, "no worker is ready"
 	}
 	return true, ""

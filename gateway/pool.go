@@ -18,6 +18,7 @@ const handshake = 10 * time.Second
 // supervisor.Pool.
 type pool struct {
 	dispatcher *dispatch.Dispatcher
+	serving    func(w *supervisor.Worker) // told of each worker before it serves
 	log        *slog.Logger
 
 	mu      sync.Mutex
@@ -73,7 +74,10 @@ func (p *pool) Open(ctx context.Context, w *supervisor.Worker) error {
 }
 
 // Serve implements supervisor.Pool.
-func (p *pool) Serve(w *supervisor.Worker) { p.dispatcher.Activate(w.ID) }
+func (p *pool) Serve(w *supervisor.Worker) {
+	p.serving(w)
+	p.dispatcher.Activate(w.ID)
+}
 
 // Drain implements supervisor.Pool. What the worker has not begun goes to the others.
 func (p *pool) Drain(w *supervisor.Worker) <-chan struct{} {

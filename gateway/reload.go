@@ -14,11 +14,11 @@ const maxThreads = 64
 
 // launch is what a generation of workers is started from.
 func (g *Gateway) launch(cfg *config.Config, start Start) supervisor.Launch {
-	_, count := cfg.Workers.Processes()
-	if start.Attached != nil {
-		count = 1
-	}
 	w := &cfg.Workers
+	b, count := bounds(w)
+	if start.Attached != nil {
+		b.Max, count = 1, 1
+	}
 	return supervisor.Launch{
 		Python: start.Python, Directory: cfg.App.Directory, Env: start.Env, Count: count,
 		Overlap: w.Overlap, Warmup: w.Warmup,
@@ -29,7 +29,7 @@ func (g *Gateway) launch(cfg *config.Config, start Start) supervisor.Launch {
 			"target": cfg.App.Target, "interface": cfg.App.Interface, "factory": cfg.App.Factory,
 			"directory": cfg.App.Directory, "threads": w.Threads, "max_threads": maxThreads, "model": w.Model,
 			"lifespan": cfg.App.Lifespan, "lifespan_timeout": milliseconds(cfg.App.LifespanTimeout), "root_path": cfg.App.RootPath,
-			"server_name": g.serverName, "server_port": g.serverPort, "multiprocess": count > 1, "software": "pyspeed/" + g.version,
+			"server_name": g.serverName, "server_port": g.serverPort, "multiprocess": b.Max > 1, "software": "pyspeed/" + g.version,
 			"environment": start.toAttached(),
 		},
 	}
@@ -46,16 +46,23 @@ func (s *Start) toAttached() []string {
 	return s.Env
 }
 
-// Reload replaces the workers by new ones, which are started as cfg and start say; see supervisor.Reload. A
-// number of workers that is configured as before stays what it is now, whoever changed it. The caller logs the error
-// (supervisor.LogStartup).
+// Reload replaces the workers by new ones, which are started as cfg and start say; see supervisor.Reload. There are as
+// many of them as before; where cfg has other bounds for that, those count once the reload is through. The caller logs the
+// error (supervisor.LogStartup).
 func (g *Gateway) Reload(ctx context.Context, cfg *config.Config, start Start) error {
 	if cfg.WholeSite() {
 		return nil // there are no workers
 	}
 	l := g.launch(cfg, start)
-	if before := g.counted.Swap(&cfg.Workers.Count); *before == cfg.Workers.Count {
-		l.Count = 0
+	l.Count = 0
+	if err := g.supervisor.Reload(ctx, l); err != nil {
+		return err
 	}
-	return g.supervisor.Reload(ctx, l)
+	g.scaler.configure(g.workers.Swap(&cfg.Workers), &cfg.Workers)
+	if g.supervisor.Count() == 0 {
+		// The next request starts the first worker of another application, perhaps.
+		g.streaming.Forget()
+		g.scaler.renew()
+	}
+	return nil
 }

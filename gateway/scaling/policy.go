@@ -39,15 +39,24 @@ type Reason string
 
 // The reasons.
 const (
-	Minimum Reason = "minimum" // there are fewer than there must be
-	Maximum Reason = "maximum" // or more than there may be
-	Demand  Reason = "demand"  // the first request
-	Queue   Reason = "queue"   // requests wait
-	Busy    Reason = "busy"    // all workers are
-	Idle    Reason = "idle"    // fewer suffice
-	Memory  Reason = "memory"  // they have more than they may
-	Auto    Reason = "auto"    // the others of "auto", now that the first one's size is known
+	Minimum Reason = "minimum"
+	Maximum Reason = "maximum"
+	Demand  Reason = "demand"
+	Queue   Reason = "queue"
+	Busy    Reason = "busy"
+	Idle    Reason = "idle"
+	Memory  Reason = "memory"
+	Auto    Reason = "auto" // the others of "auto", now that the first one's size is known
 )
+
+// Words is the reason in words.
+func (r Reason) Words() string { return words[r] }
+
+var words = map[Reason]string{
+	Minimum: "there are fewer than there must be", Maximum: "there are more than there may be",
+	Demand: "a request has come", Queue: "requests wait", Busy: "all are busy", Idle: "fewer suffice",
+	Memory: "they have more memory than they may", Auto: "there is memory for them",
+}
 
 // Decision is what should change.
 type Decision struct {
@@ -85,8 +94,8 @@ func (p *Policy) Bounds() Bounds { return p.bounds }
 // SetBounds changes the bounds; the next decision honours them.
 func (p *Policy) SetBounds(b Bounds) { p.bounds = b }
 
-// SetIdle changes Settings.Idle.
-func (p *Policy) SetIdle(d time.Duration) { p.Idle, p.patience = d, d }
+// Configure changes the Settings.
+func (p *Policy) Configure(s Settings) { p.Settings, p.patience = s, s.Idle }
 
 // Pause forgets what was seen: what comes next has nothing to do with it, as after a reload.
 func (p *Policy) Pause() {
@@ -97,22 +106,22 @@ func (p *Policy) Pause() {
 // Decide takes the next sample.
 func (p *Policy) Decide(s Sample) Decision {
 	quiet := p.observe(&s)
-	n := len(s.Workers) + s.Coming
+	n := s.Count
 	switch b := p.bounds; {
 	case n < b.Min:
 		return p.grow(s.At, b.Min-n, Minimum)
 	case n > b.Max:
 		return Decision{Change: b.Max - n, Reason: Maximum}
-	case n == 0 && s.Waiting > 0:
+	case n == 0 && (s.Waiting > 0 || s.Called):
 		return p.grow(s.At, 1, Demand)
 	case p.full >= fullSeen && n > max(b.Min, 1):
 		p.full = 0
 		return Decision{Change: -1, Reason: Memory}
 	}
-	if d := p.more(&s, n); d != (Decision{}) {
+	if d := p.more(&s); d != (Decision{}) {
 		return d
 	}
-	return p.fewer(&s, n, quiet)
+	return p.fewer(&s, quiet)
 }
 
 // observe adds s to what is remembered; quiet is whether nothing came since the last sample, and nothing is under way.
@@ -136,7 +145,7 @@ func (p *Policy) observe(s *Sample) (quiet bool) {
 	} else {
 		p.full = 0
 	}
-	quiet = s.Requests == p.came && s.Waiting == 0 && s.inFlight() == 0
+	quiet = s.Requests == p.came && s.Waiting == 0 && !s.Called && s.inFlight() == 0
 	p.came = s.Requests
 	return quiet
 }
@@ -152,9 +161,10 @@ func (p *Policy) mean() (l load) {
 }
 
 // more decides whether workers are added. While some are on their way nothing is: what they change is seen first.
-func (p *Policy) more(s *Sample, n int) Decision {
+func (p *Policy) more(s *Sample) Decision {
+	n := s.Count
 	room := p.bounds.Max - n
-	if room <= 0 || s.Coming > 0 || n == 0 {
+	if room <= 0 || s.coming() > 0 || n == 0 {
 		return Decision{}
 	}
 	var want int
@@ -197,7 +207,7 @@ func (p *Policy) fits(s *Sample, want int) int {
 	if p.Settings.Memory == 0 || s.Largest <= 0 {
 		return want
 	}
-	return int(min(max((p.Settings.Memory-s.Memory)/s.Largest, 0), int64(want)))
+	return int(min(max((p.Settings.Memory-s.Memory-s.Leaving)/s.Largest, 0), int64(want)))
 }
 
 func (p *Policy) grow(at time.Duration, n int, why Reason) Decision {
@@ -212,13 +222,14 @@ func (p *Policy) grow(at time.Duration, n int, why Reason) Decision {
 }
 
 // fewer decides whether a worker is taken away.
-func (p *Policy) fewer(s *Sample, n int, quiet bool) Decision {
+func (p *Policy) fewer(s *Sample, quiet bool) Decision {
+	n := s.Count
 	least := p.bounds.Min
 	if p.bounds.Eager {
 		least = p.bounds.Max
 	}
 	left := len(s.Workers)
-	if s.Coming == 0 {
+	if s.coming() == 0 {
 		left--
 	}
 	enough := p.late == 0 && p.mean().all <= sufficient*float64(left)

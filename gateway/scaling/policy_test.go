@@ -186,7 +186,7 @@ func TestHeldLoop(t *testing.T) {
 	p := New(Settings{CPUs: 4, Idle: 30 * time.Second}, Bounds{Min: 1, Max: 8})
 	n, grown := 1, 0
 	for at := time.Duration(0); at < time.Minute; at += Every {
-		s := Sample{At: at, Waiting: 20, Oldest: time.Second, Workers: make([]Worker, n)}
+		s := Sample{At: at, Waiting: 20, Oldest: time.Second, Count: n, Workers: make([]Worker, n)}
 		if d := p.Decide(s); d.Change != 0 {
 			if d.Change > n || d.Reason != Queue {
 				t.Errorf("%d workers: %+v", n, d)
@@ -313,7 +313,7 @@ func TestBoundsChange(t *testing.T) {
 // What was seen before a pause counts no more.
 func TestPause(t *testing.T) {
 	p := New(Settings{CPUs: 4, Idle: 10 * time.Second}, Bounds{Min: 1, Max: 8})
-	late := Sample{Waiting: 3, Oldest: time.Second, Workers: make([]Worker, 2)}
+	late := Sample{Waiting: 3, Oldest: time.Second, Count: 2, Workers: make([]Worker, 2)}
 	if d := p.Decide(late); d.Change != 0 {
 		t.Errorf("one sample: %+v", d)
 	}
@@ -327,10 +327,10 @@ func TestPause(t *testing.T) {
 		t.Error("two samples: no change")
 	}
 	p.Pause()
-	if d := p.Decide(Sample{At: time.Hour, Workers: make([]Worker, 2)}); d.Change != 0 {
+	if d := p.Decide(Sample{At: time.Hour, Count: 2, Workers: make([]Worker, 2)}); d.Change != 0 {
 		t.Errorf("idle for no time: %+v", d)
 	}
-	if d := p.Decide(Sample{At: time.Hour + 11*time.Second, Workers: make([]Worker, 2)}); d.Change != -1 {
+	if d := p.Decide(Sample{At: time.Hour + 11*time.Second, Count: 2, Workers: make([]Worker, 2)}); d.Change != -1 {
 		t.Errorf("idle for long: %+v", d)
 	}
 }

@@ -5,18 +5,24 @@ import "time"
 // Sample is what was seen at one moment, and since the sample before.
 type Sample struct {
 	At time.Duration // on a clock that only goes forward
-	// Workers are those that take requests.
+	// Count is how many workers there are meant to be; Workers are those that take requests. Others start, or wait for their
+	// next try to.
+	Count   int
 	Workers []Worker
-	// Coming is how many others there are: that start, or wait for their next try to.
-	Coming int
 	// Waiting is how many requests the application was not called for yet, Oldest how long the first of them has waited.
 	Waiting int
 	Oldest  time.Duration
 	// Requests counts all that ever came.
 	Requests uint64
-	// Memory is what all workers have resident together, Largest what the largest has; 0: not known.
-	Memory, Largest int64
+	// Called says that a worker is needed, whatever waits.
+	Called bool
+	// Memory is what the workers have resident together, Largest what the largest has, Leaving what those have that end;
+	// 0: not known.
+	Memory, Largest, Leaving int64
 }
+
+// coming is how many workers do not take requests yet.
+func (s *Sample) coming() int { return max(0, s.Count-len(s.Workers)) }
 
 // Worker is one that takes requests.
 type Worker struct {
@@ -31,6 +37,9 @@ type load struct {
 	all float64
 	cpu float64
 }
+
+// Busy is how many workers would be busy all the time with what these do.
+func (s *Sample) Busy() float64 { return s.load().all }
 
 func (s *Sample) load() (l load) {
 	for i := range s.Workers {

@@ -162,11 +162,11 @@ func (m *machine) ask() {
 		s.Oldest = m.now - m.waiting[0]
 	}
 	for _, w := range m.workers {
-		switch {
-		case w.draining:
-		case w.ready > m.now:
-			s.Coming++
-		default:
+		if w.draining {
+			s.Leaving += m.size
+			continue
+		}
+		if s.Count++; w.ready <= m.now {
 			v := Worker{InFlight: len(w.running), Threads: m.threads, CPU: w.used.Seconds() / Every.Seconds()}
 			if m.threads > 0 {
 				v.Busy = w.busy.Seconds() / Every.Seconds() / float64(m.threads)
@@ -177,7 +177,7 @@ func (m *machine) ask() {
 			s.Largest = m.size
 		}
 	}
-	n := len(s.Workers) + s.Coming
+	n := s.Count
 	d := m.policy.Decide(s)
 	if d.Short {
 		m.short++

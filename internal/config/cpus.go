@@ -12,12 +12,15 @@ import (
 
 // CPUs is the number of CPUs that this process may keep busy, at least 1: those
 // of its affinity mask, and no more than its cgroup's quota rounded up.
-func CPUs() int {
-	n := runtime.NumCPU() // honours sched_getaffinity(2), not the quota
+func CPUs() int { return int(math.Ceil(CPULimit())) }
+
+// CPULimit is the CPU time that this process and its children may take of each second, in CPUs.
+func CPULimit() float64 {
+	n := float64(runtime.NumCPU()) // honours sched_getaffinity(2), not the quota
 	if quota := cgroupQuota(os.DirFS("/")); quota > 0 {
-		n = min(n, int(math.Ceil(quota)))
+		n = min(n, quota)
 	}
-	return max(1, n)
+	return n
 }
 
 // cgroupQuota is the smallest CPU quota of this process's cgroup and those

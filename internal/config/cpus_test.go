@@ -47,6 +47,9 @@ func TestCPUs(t *testing.T) {
 	if n := CPUs(); n < 1 || n > runtime.NumCPU() {
 		t.Errorf("%d of %d", n, runtime.NumCPU())
 	}
+	if limit := CPULimit(); limit <= 0 || limit > float64(CPUs()) {
+		t.Errorf("the limit is %v, of %d", limit, CPUs())
+	}
 	if _, most := (&Workers{}).Processes(); most != CPUs() {
 		t.Errorf("auto is up to %d processes, want %d", most, CPUs())
 	}

@@ -66,6 +66,11 @@ func (m *Metrics) Failed(kind string) {
 	}
 }
 
+// Scaled counts a change of the number of workers; direction is up or down.
+func (m *Metrics) Scaled(direction, reason string) {
+	m.set.GetOrCreateCounter(fmt.Sprintf("pyspeed_scale_events_total{direction=%q,reason=%q}", direction, reason)).Inc()
+}
+
 // Write writes everything in Prometheus' text format.
 func (m *Metrics) Write(w io.Writer) {
 	m.set.WritePrometheus(w)
