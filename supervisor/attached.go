@@ -39,10 +39,11 @@ func (s *Supervisor) attach(id string, slot int, g *generation) (*Worker, error)
 	w := &Worker{
 		ID: id, Slot: slot, PID: a.PID, Started: time.Now(), Generation: g.number, Warmup: g.Warmup,
 		Data: a.Data, Marks: marks, attached: true, generation: g,
-		control: newControl(a.Control), leaving: &s.leaving,
-		exited: make(chan struct{}), gone: make(chan struct{}),
+		leaving: &s.leaving,
+		exited:  make(chan struct{}), gone: make(chan struct{}),
 	}
 	w.log = s.log.With(slog.String("worker", id))
+	w.control = newControl(a.Control, w.applicationWants)
 	go w.waitAttached()
 	return w, nil
 }

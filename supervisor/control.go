@@ -47,12 +47,13 @@ type control struct {
 	pings atomic.Int64
 }
 
-// newControl starts to read.
-func newControl(conn *net.UnixConn) *control {
+// newControl starts to read. recycle is called, on the reading goroutine, with the reason for which the application
+// asks for another worker in its own's place; it must not block.
+func newControl(conn *net.UnixConn, recycle func(reason string)) *control {
 	c := &control{
 		conn:    conn,
 		first:   make(chan event, 1),
-		news:    newNews(),
+		news:    newNews(recycle),
 		ended:   make(chan struct{}),
 		waiting: make(map[string][]chan event),
 	}

@@ -32,7 +32,7 @@ func newTestControl(t *testing.T) (*control, net.Conn) {
 		}
 		conns[i] = c.(*net.UnixConn)
 	}
-	c := newControl(conns[0])
+	c := newControl(conns[0], nil)
 	t.Cleanup(func() {
 		c.close()
 		<-c.ended

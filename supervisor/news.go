@@ -7,6 +7,7 @@ import "sync/atomic"
 type news struct {
 	stages   chan stage  // the parts of its start, in order
 	debugger atomic.Bool // its application stands in a debugger that has the terminal
+	recycle  func(reason string)
 	told     atomic.Bool // the log has the last answer of Worker.Debugged
 }
 
@@ -20,7 +21,9 @@ type stage struct {
 // tells are left alone.
 const stagesMost = 16
 
-func newNews() *news { return &news{stages: make(chan stage, stagesMost)} }
+func newNews(recycle func(reason string)) *news {
+	return &news{stages: make(chan stage, stagesMost), recycle: recycle}
+}
 
 // take is false for an event that is no news.
 func (n *news) take(e event) bool {
@@ -30,6 +33,8 @@ func (n *news) take(e event) bool {
 		case n.stages <- stage{e.text("stage"), e.text("what")}:
 		default:
 		}
+	case "recycle":
+		n.recycle(printable([]byte(e.text("reason"))))
 	case "debugger":
 		n.debugger.Store(e.flag("on"))
 	default:

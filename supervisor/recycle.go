@@ -14,6 +14,9 @@ const (
 	// worker goes on meanwhile.
 	recycleAgainFirst = time.Second
 	recycleAgainMost  = time.Minute
+	// askedAfter is how long a worker serves before its application's wish is heeded: one that always
+	// asks at once would keep the machine busy with starts.
+	askedAfter = time.Second
 )
 
 // wish is that a worker be replaced.
@@ -47,6 +50,15 @@ func (s *Supervisor) Recycle(id string, why Reason) error {
 
 // Spent is called by the Pool when the worker was given MaxRequests requests.
 func (w *Worker) Spent() { w.want(ending{reason: ReasonMaxRequests}) }
+
+// applicationWants is pyspeed.recycle(reason).
+func (w *Worker) applicationWants(reason string) {
+	if w.attached {
+		w.log.Warn("the application asked for another worker in the place of its own: " + errAttached.Error())
+		return
+	}
+	w.want(ending{ReasonApplication, reason})
+}
 
 // want notes that the worker is to be replaced; the first reason counts. It does not block.
 func (w *Worker) want(why ending) {
@@ -109,7 +121,7 @@ func (s *Supervisor) recycleNext() bool {
 	var w *Worker
 	for _, o := range s.slotsNow() {
 		r := o.ready()
-		if r == nil || r.wish.Load() == nil || time.Now().Before(r.notBefore) {
+		if r == nil || !r.isDue() {
 			continue
 		}
 		if w == nil || r.wish.Load().since.Before(w.wish.Load().since) {
@@ -141,6 +153,15 @@ func (s *Supervisor) recycleNext() bool {
 		}
 	}
 	return true
+}
+
+// isDue is whether w is to be replaced, and may be now.
+func (w *Worker) isDue() bool {
+	wish := w.wish.Load()
+	if wish == nil || time.Now().Before(w.notBefore) {
+		return false
+	}
+	return wish.reason != ReasonApplication || time.Since(w.Readied) >= askedAfter
 }
 
 // replace starts a successor and gives it the slot; gone is closed when w is, nil when all is as before.

@@ -201,6 +201,13 @@ func (z zoo) openGate(t *testing.T) {
 	}
 }
 
+func (z zoo) closeGate(t *testing.T) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(z.settings.Directory, "gate")); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestReloadOneAtATime: with Overlap no more than so many are there beside the others, drained ones included.
 func TestReloadOneAtATime(t *testing.T) {
 	z := newZoo(t, "good", 3)

@@ -124,10 +124,11 @@ func (s *Supervisor) spawn(id string, slotNumber int, g *generation) (w *Worker,
 		ID: id, Slot: slotNumber, PID: cmd.Process.Pid, Started: time.Now(),
 		Generation: g.number, Warmup: g.Warmup, MaxRequests: g.maxRequests(),
 		Data: conns[0], Marks: marks,
-		generation: g, lifetime: g.lifetime(), wishes: s.wishes, cmd: cmd, control: newControl(conns[1]), leaving: &s.leaving,
+		generation: g, lifetime: g.lifetime(), wishes: s.wishes, cmd: cmd, leaving: &s.leaving,
 		exited: make(chan struct{}), gone: make(chan struct{}),
 	}
 	w.log = s.log.With(slog.String("worker", id))
+	w.control = newControl(conns[1], w.applicationWants)
 	w.output = newOutput(w.log)
 	w.output.add("stdout", pipes[0])
 	w.output.add("stderr", pipes[1])

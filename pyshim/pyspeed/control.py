@@ -63,6 +63,7 @@ class Control:
         self._over = native("_thread", "allocate_lock")()  # held while the thread runs
         self._recycled = native("_thread", "allocate_lock")()  # held once that was asked for
         self._resting = False
+        self.exit_code = 0  # that a worker which has ended as asked exits with; the first `stop` that has one says it
         # Called on the control thread when the gateway is gone. A worker ends with it: every client is gone
         # too, and nothing is left to be finished.
         self.on_gone: Callable[[], None] = lambda: os._exit(1)
@@ -202,7 +203,10 @@ class Control:
 
     def handle(self, message: Message) -> None:
         """Do what a command says, as if the gateway had sent it. On any thread."""
-        handler = self._handlers.get(message.get("cmd", ""))
+        command = message.get("cmd", "")
+        if command == "stop":
+            self.exit_code = self.exit_code or int(message.get("code", 0))
+        handler = self._handlers.get(command)
         if handler is None:
             return
         try:

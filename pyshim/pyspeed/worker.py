@@ -93,7 +93,7 @@ def attend(imported: Callable[[], None], preloaded: Optional[Preloaded] = None) 
     code = serve(settings, data, marks, control, imported, preloaded)
     if code in (EXIT_START, EXIT_IMPORT):
         end_failed(code)
-    return code
+    return code or control.exit_code
 
 
 def end_failed(code: int) -> NoReturn:
@@ -280,7 +280,7 @@ def report_failure(control: Control, failure: StartFailed) -> int:
 
 def _stop_before_ready(message: Message) -> None:
     # Nothing has been served, and the main thread may be inside the application's import for long.
-    os._exit(EXIT_OK)
+    os._exit(message.get("code", EXIT_OK))
 
 
 class Stopper:

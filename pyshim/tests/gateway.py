@@ -306,9 +306,9 @@ class Worker:
                 threading.Event().wait(0.005)
         return self._status
 
-    def stop(self) -> int:
+    def stop(self, **fields: int) -> int:
         """Ask it to stop; returns the exit code."""
-        self.command({"cmd": "stop"})
+        self.command({"cmd": "stop", **fields})
         return self.join()
 
     def kill(self) -> None:

@@ -165,6 +165,23 @@ def test_stop_during_import(tmp_path: Path) -> None:
         assert worker.stop() == 0
 
 
+ASGI = "async def app(scope, receive, send):\n    raise NotImplementedError\n"
+
+
+@pytest.mark.parametrize("source", [WSGI.format("1"), ASGI], ids=["wsgi", "asgi"])
+def test_the_gateway_says_with_which_code_to_end(tmp_path: Path, source: str) -> None:
+    with start(tmp_path, source) as worker:
+        worker.command({"cmd": "stop", "code": 5})
+        assert worker.stop() == 5  # a second one, as SIGTERM is, has none
+
+
+def test_the_code_is_heeded_during_an_import(tmp_path: Path) -> None:
+    source = "import threading\nprint('importing')\nthreading.Event().wait()\n"
+    with start(tmp_path, source, ready=False) as worker:
+        worker.wait_log("importing")
+        assert worker.stop(code=5) == 5
+
+
 def test_sigterm_is_a_graceful_stop_and_sigint_is_nothing() -> None:
     with Worker("wsgi_apps:blocking", HERE) as worker:
         running = worker.request(environ("/wait", query="g"))

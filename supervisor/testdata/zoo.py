@@ -129,10 +129,15 @@ elif target == "tells where it is":
     ready()
     serve()
 elif target == "asks for its end":
+    if first:
+        send({"event": "recycle", "reason": "the cache\x1b is full"})
     ready()
-    send({"event": "recycle", "reason": "the cache is full"})
     serve()
-elif target == "tells its code":
+elif target == "grows once":
+    kept = b"x" * (64 << 20) if first else b""
+    ready()
+    serve()
+elif target == "ends with the code":
     ready()
     serve(stop=lambda message: os._exit(message["code"]))
 elif target == "hangs":
