@@ -102,9 +102,11 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	g.version = version
 	g.workers.Store(&cfg.Workers)
 	g.attached = start.Attached != nil
-	g.supervisor = supervisor.New(supervisor.Settings{
-		Launch: g.launch(cfg, start), Archive: start.Archive, Log: log, Attached: start.Attached,
-	}, p)
+	workers := supervisor.Settings{Launch: g.launch(cfg, start), Archive: start.Archive, Log: log, Attached: start.Attached}
+	if !cfg.WholeSite() {
+		g.observe(&workers)
+	}
+	g.supervisor = supervisor.New(workers, p)
 	g.scaler = newScaler(&cfg.Workers, g.supervisor, g.dispatcher, g.metrics.Scaled, log)
 	if !cfg.WholeSite() {
 		g.streaming.Forget() // until the first worker says what it runs
