@@ -143,7 +143,8 @@ func (g *Gateway) gauges() {
 		_, longest := g.dispatcher.Waiting()
 		fmt.Fprintf(w, "pyspeed_queue_length %d\npyspeed_queue_longest_wait_seconds %g\n", waiting, longest.Seconds())
 		for _, l := range loads {
-			fmt.Fprintf(w, "pyspeed_worker_in_flight{worker=%q} %d\npyspeed_worker_window{worker=%q} %d\n", l.ID, l.Outstanding, l.ID, l.Window)
+			fmt.Fprintf(w, "pyspeed_worker_in_flight{worker=%q} %d\npyspeed_worker_window{worker=%q} %d\npyspeed_worker_requests_total{worker=%q} %d\n",
+				l.ID, l.Outstanding, l.ID, l.Window, l.ID, l.Requests)
 		}
 	})
 	if len(g.upstreams) > 0 {

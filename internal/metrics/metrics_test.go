@@ -45,6 +45,25 @@ func TestBuckets(t *testing.T) {
 	f(math.MaxInt64, buckets)
 }
 
+func TestCounters(t *testing.T) {
+	m := New(nil)
+	count := m.Counters("pyspeed_ends_total", "reason", "killed", "reload")
+	count("reload")
+	count("reload")
+	count("unheard of")
+	var b bytes.Buffer
+	m.set.WritePrometheus(&b)
+	series, _ := parse(t, b.String())
+	for name, want := range map[string]float64{`pyspeed_ends_total{reason="killed"}`: 0, `pyspeed_ends_total{reason="reload"}`: 2} {
+		if got, ok := series[name]; !ok || got != want {
+			t.Errorf("%s is %v, %v; want %v", name, got, ok, want)
+		}
+	}
+	if strings.Contains(b.String(), "unheard") {
+		t.Error(b.String())
+	}
+}
+
 // sample is one line of the text format.
 type sample struct {
 	name   string
