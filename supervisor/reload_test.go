@@ -163,7 +163,7 @@ func TestReloadFails(t *testing.T) {
 	f("good", func(l *Launch) { l.StartupTimeout = 3 * time.Second }, func(ctx context.Context, _ *Worker) error {
 		<-ctx.Done()
 		return errors.New("GET /warm: no answer")
-	}, StartupError{Stage: "timeout", Summary: "it was being warmed up: GET /warm: no answer"}, map[Reason]int{ReasonStartupTimeout: 2})
+	}, StartupError{Stage: "timeout", Summary: "it was being warmed up: GET /warm: no answer"}, nil)
 	f("good", nil, func(ctx context.Context, w *Worker) error {
 		if err := syscall.Kill(w.PID, syscall.SIGKILL); err != nil {
 			return err
