@@ -1,0 +1,122 @@
+package static
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+
+	"pyspeed/gateway/exchange"
+)
+
+// ahead is how much of a file may wait for a client to take it, in bytes.
+const ahead = 512 << 10
+
+// piece is how much is read from a disk, or handed to the edge, at once.
+const piece = 256 << 10
+
+// sender sends a file as fast as the client takes it. Its goroutine reads and writes; the edge calls Drained and
+// Cancelled.
+type sender struct {
+	w exchange.Writer
+	p *plan
+	v *variant
+	f *os.File // nil: it is in memory
+
+	mu   sync.Mutex
+	room sync.Cond
+	owed int // bytes that the client has not taken
+	left bool
+}
+
+func newSender(x *exchange.Exchange, p *plan, v *variant) *sender {
+	s := &sender{w: x.Writer, p: p, v: v}
+	s.room.L = &s.mu
+	return s
+}
+
+// Drained implements exchange.Source.
+func (s *sender) Drained(n int) {
+	s.mu.Lock()
+	s.owed -= n
+	s.mu.Unlock()
+	s.room.Signal()
+}
+
+// Cancelled implements exchange.Source.
+func (s *sender) Cancelled() {
+	s.mu.Lock()
+	s.left = true
+	s.mu.Unlock()
+	s.room.Signal()
+}
+
+// run sends everything, and ends the exchange.
+func (s *sender) run() {
+	if s.w.Head(s.p.status, s.p.announce()) != nil {
+		s.w.Abort(http.StatusInternalServerError, "")
+		return
+	}
+	for i, part := range s.p.pieces(s.v) {
+		if s.p.parts != nil && !s.give(s.p.parts[i]) || !s.span(part) {
+			s.w.Abort(0, "")
+			return
+		}
+	}
+	if s.p.parts != nil && !s.give(s.p.parts[len(s.p.parts)-1]) {
+		s.w.Abort(0, "")
+		return
+	}
+	s.w.End()
+}
+
+// span sends a part of the file; false: the client has left, or the file has.
+func (s *sender) span(part span) bool {
+	if s.f == nil {
+		for part.n > 0 {
+			n := min(part.n, piece)
+			if !s.give(s.v.body[part.start : part.start+n]) {
+				return false
+			}
+			part.start, part.n = part.start+n, part.n-n
+		}
+		return true
+	}
+	buffer := pieces.Get().(*[]byte)
+	defer pieces.Put(buffer)
+	for part.n > 0 {
+		b := (*buffer)[:min(part.n, piece)]
+		n, err := s.f.ReadAt(b, part.start)
+		if n == 0 {
+			return false // it has become shorter: the client must not take it for whole
+		}
+		if !s.give(b[:n]) || err != nil && !errors.Is(err, io.EOF) {
+			return false
+		}
+		part.start, part.n = part.start+int64(n), part.n-int64(n)
+	}
+	return true
+}
+
+var pieces = sync.Pool{New: func() any {
+	b := make([]byte, piece)
+	return &b
+}}
+
+// give hands bytes to the edge, when the client has taken enough of those before; false: it has left.
+func (s *sender) give(b []byte) bool {
+	s.mu.Lock()
+	for s.owed > 0 && s.owed+len(b) > ahead && !s.left {
+		s.room.Wait()
+	}
+	left := s.left
+	s.owed += len(b)
+	s.mu.Unlock()
+	if left {
+		return false
+	}
+	s.w.Body(b)
+	s.w.Flush()
+	return true
+}
