@@ -12,6 +12,8 @@ type Config struct {
 	Reload   Reload
 	Log      Log
 	Admin    Admin
+	// Statics are the entries of [[static]], then those of flags.
+	Statics []Static
 	// Upstreams are the entries of [[upstream]], in their order.
 	Upstreams []Upstream
 }
@@ -42,6 +44,7 @@ type Server struct {
 	PIDFile      string    // absolute, or "" for none
 	User, Group  string    // names or numbers; "": stay
 	Umask        int       // -1: as inherited
+	StaticMemory int64     // for static files that are kept
 	Limits       Limits
 	Timeouts     Timeouts
 }

@@ -13,6 +13,7 @@ type invocation struct {
 	command  Command
 	file     string
 	settings []setting
+	statics  [][2]string // routes and folders
 }
 
 // extraFlag is a flag that is no option's own spelling.
@@ -91,6 +92,11 @@ func extraFlags() []extraFlag {
 		{
 			names: []string{"--fd"}, argument: "N", title: "Server", help: "listen at an inherited descriptor, as --bind fd:N",
 			apply: func(p *flagParser, flag, value string) error { return p.add(keyBind, flag, "fd:"+value) },
+		},
+		{
+			names: []string{"--static"}, argument: "ROUTE=DIR", title: "Server",
+			help:  "serve the files of a folder below a path, without a worker; may be repeated",
+			apply: func(p *flagParser, flag, value string) error { return p.addStatic(flag, value) },
 		},
 		{
 			names: []string{"--worker-class", "-k"}, argument: "CLASS", title: "Workers",

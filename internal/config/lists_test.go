@@ -10,6 +10,11 @@ import (
 // otherEntry has, for every option of every list, a value that is not its default, as TOML.
 func otherEntry() map[string]string {
 	return map[string]string{
+		"static.route": `"/a"`, "static.root": `"/tmp"`, "static.index": `["a.html", "b.html"]`, "static.fallback": `"x/app.html"`,
+		"static.not_found": `"404.html"`, "static.listing": `true`, "static.pass": `true`, "static.headers": `{ B = "", A = "x\"y" }`,
+		"static.cache_control": `"no-cache"`, "static.immutable": `false`, "static.precompressed": `false`, "static.compress": `false`,
+		"static.hidden": `true`, "static.sources": `true`, "static.follow_symlinks": `true`, "static.charset": `""`,
+
 		"upstream.route":              `"/a"`,
 		"upstream.address":            `["unix:run/a b.sock", "[::1]:9000"]`,
 		"upstream.root":               `"/srv/wÿw"`,
@@ -33,6 +38,14 @@ func otherEntry() map[string]string {
 	}
 }
 
+// neededBy has, for every list, the lines that an entry cannot do without.
+func neededBy() map[string]string {
+	return map[string]string{
+		"static":   "route = \"/\"\nroot = \"/\"\n",
+		"upstream": "route = \"/\"\naddress = \"a:1\"\nroot = \"/r\"\n",
+	}
+}
+
 // TestLists: the records of every list are whole, and each value is read, printed and read again.
 func TestLists(t *testing.T) {
 	dir := t.TempDir()
@@ -44,7 +57,7 @@ func TestLists(t *testing.T) {
 	for _, l := range lists() {
 		var c Config
 		fields := map[any]bool{}
-		needed := "[[" + l.table + "]]\nroute = \"/\"\naddress = \"a:1\"\nroot = \"/r\"\n"
+		needed := "[[" + l.table + "]]\n" + neededBy()[l.table]
 		before, _ := load(needed)
 		var all strings.Builder
 		for _, o := range l.options(0) {
@@ -87,7 +100,7 @@ func TestLists(t *testing.T) {
 		if want := l.entryType().NumField(); len(fields) != want {
 			t.Errorf("%d options for %d fields", len(fields), want)
 		}
-		got, s := load("[[" + l.table + "]]\n" + all.String() + "[[" + l.table + "]]\nroute = \"/b\"\naddress = \"a:1\"\n")
+		got, s := load("[[" + l.table + "]]\n" + all.String() + "[[" + l.table + "]]\n" + strings.Replace(neededBy()[l.table], `"/"`, `"/b"`, 1))
 		there := t.TempDir()
 		writeFile(t, there, "printed.toml", printed(t, got, s))
 		if again, _ := mustLoad(t, []string{"-c", filepath.Join(there, "printed.toml")}, nil, there); !reflect.DeepEqual(got, again) {
@@ -115,7 +128,8 @@ func (l *list) entryType() reflect.Type {
 func TestSampleLists(t *testing.T) {
 	dir := t.TempDir()
 	_, rest, _ := strings.Cut(Sample(), "#[[")
-	writeFile(t, dir, "pyspeed.toml", "[["+strings.ReplaceAll(strings.ReplaceAll(rest, "\n##", "\n"), "\n#", "\n"))
+	writeFile(t, dir, "pyspeed.toml", "[["+strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(rest, "\n## ", "\n!"), "\n#", "\n"), "\n!", "\n# "))
+	writeFile(t, dir, "static/x", "")
 	c, _ := mustLoad(t, nil, nil, dir)
 	for _, l := range lists() {
 		if l.length(c) != 1 {

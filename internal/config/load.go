@@ -51,6 +51,9 @@ func Load(args, env []string, dir string) (*Config, *Sources, error) {
 			return nil, nil, err
 		}
 	}
+	if err := m.apply(staticSettings(line.statics, len(m.config.Statics), dir)); err != nil {
+		return nil, nil, err
+	}
 	if err := m.finish(environment, dir); err != nil {
 		return nil, nil, err
 	}

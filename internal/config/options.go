@@ -150,6 +150,11 @@ func options() []option {
 			help:  "memory, in all, for answers that slow clients have not taken and for request bodies that workers have not; beyond it answers wait in the workers and bodies on disk",
 		},
 		{
+			key: "server.static_memory", kind: size{0, 1 << 40}, value: "64MiB", flags: []string{"--static-memory"},
+			field: func(c *Config) any { return &c.Server.StaticMemory },
+			help:  "memory for static files that are asked for often, at most a quarter of it for one; 0: none is kept",
+		},
+		{
 			key: "server.backlog", kind: number{min: 1, max: 65535}, value: "2048", flags: []string{"--backlog"},
 			field: func(c *Config) any { return &c.Server.Backlog },
 			help:  "connections that may wait to be accepted, per address",

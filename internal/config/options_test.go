@@ -26,6 +26,7 @@ func other() map[string]string {
 		"server.edge":                  "conn",
 		"server.buffer_body":           "0",
 		"server.buffer_budget":         "5MB",
+		"server.static_memory":         "0",
 		"server.backlog":               "17",
 		"server.pid":                   "server.pid",
 		"server.limits.request_line":   "4094",
