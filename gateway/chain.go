@@ -1,19 +1,60 @@
 package gateway
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
 	"pyspeed/gateway/compress"
 	"pyspeed/gateway/exchange"
 	"pyspeed/internal/config"
+	"pyspeed/static"
 )
 
-// responder is what answers all requests: edge → serverWide → routes, and the answers back through the filters. What
-// is off is not in the chain.
+// responder is what answers all requests: edge → serverWide → routes, and the answers of applications back through the
+// filters. What is off is not in the chain.
 func (g *Gateway) responder() exchange.Responder {
-	r := g.routed()
+	filtered := func(r exchange.Responder) exchange.Responder { return r }
 	if g.cfg.Compress.Enabled {
-		r = newCompress(&g.cfg.Compress).Wrap(r)
+		filtered = newCompress(&g.cfg.Compress).Wrap
 	}
-	return serverWide{r}
+	rest := filtered(g.dispatcher)
+	list := make([]route, 0, len(g.upstreams)+len(g.cfg.Statics))
+	for _, u := range g.upstreams {
+		list = append(list, route{strings.TrimSuffix(u.Route, "/"), filtered(u)})
+	}
+	if g.statics != nil {
+		for i, r := range g.statics.Sites(rest) {
+			list = append(list, route{strings.TrimSuffix(g.cfg.Statics[i].Route, "/"), r})
+		}
+	}
+	if len(list) == 0 {
+		return serverWide{rest}
+	}
+	return serverWide{newRoutes(rest, list)}
+}
+
+// openStatics opens what [[static]] describes.
+func (g *Gateway) openStatics() error {
+	if len(g.cfg.Statics) == 0 {
+		return nil
+	}
+	list := make([]static.Settings, 0, len(g.cfg.Statics))
+	for i := range g.cfg.Statics {
+		s := &g.cfg.Statics[i]
+		site := static.Settings{
+			Route: strings.TrimSuffix(s.Route, "/"), Root: s.Root, Index: s.Index, Fallback: s.Fallback, NotFound: s.NotFound,
+			Listing: s.Listing, Pass: s.Pass, CacheControl: s.CacheControl, Immutable: s.Immutable, Precompressed: s.Precompressed,
+			Compress: s.Compress, Hidden: s.Hidden, Sources: s.Sources, FollowSymlinks: s.FollowSymlinks, Charset: s.Charset,
+		}
+		for _, name := range slices.Sorted(maps.Keys(s.Headers)) {
+			site.Fields = append(site.Fields, exchange.Field{Name: []byte(name), Value: []byte(s.Headers[name])})
+		}
+		list = append(list, site)
+	}
+	var err error
+	g.statics, err = static.Open(list, g.cfg.Server.StaticMemory, g.log)
+	return err
 }
 
 func newCompress(c *config.Compress) *compress.Filter {

@@ -22,6 +22,7 @@ import (
 	"pyspeed/internal/admin"
 	"pyspeed/internal/config"
 	"pyspeed/internal/metrics"
+	"pyspeed/static"
 	"pyspeed/supervisor"
 	"pyspeed/upstream"
 )
@@ -51,6 +52,7 @@ type Gateway struct {
 	pool       *pool
 	supervisor *supervisor.Supervisor
 	upstreams  []*upstream.Upstream
+	statics    *static.Set // nil: there are none
 	stopping   atomic.Bool
 	workers    atomic.Pointer[config.Workers] // as they were last configured
 	scaler     *scaler
@@ -113,6 +115,9 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 		g.streaming.Asked = g.scaler.call
 	}
 	g.upstreams = g.newUpstreams(version)
+	if err := g.openStatics(); err != nil {
+		return nil, err
+	}
 	g.gauges()
 	return g, nil
 }
@@ -278,6 +283,9 @@ func (g *Gateway) stop(hurry context.Context, edges []edge) {
 	}
 	for _, e := range edges {
 		e.Close()
+	}
+	if g.statics != nil {
+		g.statics.Close()
 	}
 	g.log.Info("stopped")
 }

@@ -50,6 +50,11 @@ func (s *Start) toAttached() []string {
 // many of them as before; where cfg has other bounds for that, those count once the reload is through. The caller logs the
 // error (supervisor.LogStartup).
 func (g *Gateway) Reload(ctx context.Context, cfg *config.Config, start Start) error {
+	if g.statics != nil {
+		if err := g.statics.Reopen(); err != nil {
+			g.log.Error("serving on from the folder before", "cause", err)
+		}
+	}
 	if cfg.WholeSite() {
 		return nil // there are no workers
 	}

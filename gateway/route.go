@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"pyspeed/dispatch"
 	"pyspeed/gateway/exchange"
@@ -73,18 +72,6 @@ func (g *Gateway) newUpstreams(version string) []*upstream.Upstream {
 		list = append(list, upstream.New(s))
 	}
 	return list
-}
-
-// routed is what answers requests for resources.
-func (g *Gateway) routed() exchange.Responder {
-	if len(g.upstreams) == 0 {
-		return g.dispatcher
-	}
-	list := make([]route, 0, len(g.upstreams))
-	for _, u := range g.upstreams {
-		list = append(list, route{strings.TrimSuffix(u.Route, "/"), u})
-	}
-	return newRoutes(g.dispatcher, list)
 }
 
 // failureKinds are the labels that failures are counted under.

@@ -66,7 +66,7 @@ func (s *Site) openFile(name string) (*os.File, fs.FileInfo, error) {
 	if s.FollowSymlinks {
 		f, err = os.OpenFile(path.Join(s.Root, name), os.O_RDONLY|nonblock, 0)
 	} else {
-		f, err = s.root.OpenFile(name, os.O_RDONLY|nonblock, 0)
+		f, err = s.root.Load().OpenFile(name, os.O_RDONLY|nonblock, 0)
 	}
 	if err != nil {
 		return nil, nil, err

@@ -135,6 +135,17 @@ func (f *folders) all() {
 	}
 }
 
+// forget lets go of every folder: what was kept of them is old.
+func (f *folders) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for full, s := range f.shapes {
+		s.version.Add(3) // odd: no more is heard of it
+		_ = f.watcher.Remove(full)
+	}
+	clear(f.shapes)
+}
+
 func (f *folders) close() {
 	if f.watcher != nil {
 		_ = f.watcher.Close() // nothing was written

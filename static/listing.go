@@ -17,7 +17,7 @@ const mostListed = 10_000
 // list answers with a folder's page: the names that may be asked for, folders first.
 func (l *look) list() {
 	s := l.responder.Site
-	folder, err := s.root.Open(l.name)
+	folder, err := s.root.Load().Open(l.name)
 	if err != nil {
 		say(l.w, http.StatusNotFound, nil, "")
 		return

@@ -1,10 +1,12 @@
 package static
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/maypok86/otter/v2"
@@ -39,7 +41,7 @@ type Settings struct {
 type Site struct {
 	Settings
 	set  *Set
-	root *os.Root
+	root atomic.Pointer[os.Root]
 }
 
 // Set is all sites of a gateway with the memory that they share. Safe for concurrent use.
@@ -69,21 +71,46 @@ func Open(list []Settings, memory int64, log *slog.Logger) (*Set, error) {
 		set.cache = cache
 	}
 	for _, settings := range list {
-		root, err := os.OpenRoot(settings.Root)
-		if err != nil {
+		s := &Site{Settings: settings, set: set}
+		set.sites = append(set.sites, s)
+		if err := s.open(); err != nil {
 			set.Close()
-			return nil, fmt.Errorf("cannot serve %s: %w; set root to a folder that can be read", settings.Root, err)
+			return nil, err
 		}
-		set.sites = append(set.sites, &Site{Settings: settings, set: set, root: root})
 	}
 	return set, nil
+}
+
+// open opens the root, in place of the one that was open.
+func (s *Site) open() error {
+	root, err := os.OpenRoot(s.Root)
+	if err != nil {
+		return fmt.Errorf("cannot serve %s: %w; set root to a folder that can be read", s.Root, err)
+	}
+	if old := s.root.Swap(root); old != nil {
+		_ = old.Close() // nothing was written
+	}
+	return nil
+}
+
+// Reopen opens all roots anew, as one may be a symbolic link to a release. One that cannot be opened stays as it was; the
+// error says which.
+func (set *Set) Reopen() error {
+	var failed []error
+	for _, s := range set.sites {
+		failed = append(failed, s.open())
+	}
+	set.folders.forget()
+	return errors.Join(failed...)
 }
 
 // Close lets go of the folders. No request may be under way.
 func (set *Set) Close() {
 	set.folders.close()
 	for _, s := range set.sites {
-		_ = s.root.Close() // nothing was written
+		if root := s.root.Load(); root != nil {
+			_ = root.Close() // nothing was written
+		}
 	}
 }
 

@@ -330,6 +330,49 @@ func TestChanges(t *testing.T) {
 	until("/static/dir/b.txt", "three", 200)
 }
 
+// TestReopen: the root is a link to a release, and the link is changed.
+func TestReopen(t *testing.T) {
+	dir := t.TempDir()
+	for _, release := range []string{"1", "2"} {
+		if err := os.Mkdir(filepath.Join(dir, release), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, release, "a.txt"), []byte(release), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	current := filepath.Join(dir, "current")
+	point := func(release string) {
+		t.Helper()
+		if err := os.Symlink(release, current+".new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(current+".new", current); err != nil {
+			t.Fatal(err)
+		}
+	}
+	point("1")
+	s := newSite(t, nil, func(s *Settings) { s.Root = current })
+	s.kept("/static/a.txt")
+	point("2")
+	if err := s.set.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if e := s.get("/static/a.txt"); string(e.body) != "2" {
+			t.Errorf("%q", e.body)
+		}
+		s.kept("/static/a.txt")
+	}
+	point("3") // is not there
+	if err := s.set.Reopen(); err == nil || !strings.Contains(err.Error(), current) {
+		t.Errorf("%v", err)
+	}
+	if e := s.get("/static/a.txt"); string(e.body) != "2" {
+		t.Errorf("%q", e.body)
+	}
+}
+
 // TestSlowClient: a client that takes nothing costs a window, whether the file is on the disk or in memory.
 func TestSlowClient(t *testing.T) {
 	body := text(3 << 20)

@@ -175,9 +175,10 @@ func (m *merge) checkUpstream(entry int, label func(leaf string) string) error {
 	return nil
 }
 
-// WholeSite is whether an upstream takes every request, so that there is no application.
+// WholeSite is whether an upstream or a folder takes every request, so that there is no application.
 func (c *Config) WholeSite() bool {
-	return slices.ContainsFunc(c.Upstreams, func(u Upstream) bool { return u.Route == "/" })
+	return slices.ContainsFunc(c.Upstreams, func(u Upstream) bool { return u.Route == "/" }) ||
+		slices.ContainsFunc(c.Statics, func(s Static) bool { return s.Route == "/" && !s.Pass })
 }
 
 // route is a path prefix; the value has no slash at its end.

@@ -60,6 +60,8 @@ class Spec:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     # Entries of [[upstream]]; with the route "/" the target is "".
     upstreams: Sequence[Mapping[str, Any]] = ()
+    # Entries of [[static]].
+    statics: Sequence[Mapping[str, Any]] = ()
     # A program, with its arguments, that runs the rest of its command line in its own place.
     prefix: tuple[str, ...] = ()
     # For Popen, as the user to run as.
@@ -82,6 +84,7 @@ class Spec:
         # A JSON string, number, boolean or array of these is the same in TOML.
         entries: list[tuple[str, Mapping[str, Any]]] = [(f"[{name}]", table) for name, table in tables.items()]
         entries += [("[[upstream]]", entry) for entry in self.upstreams]
+        entries += [("[[static]]", entry) for entry in self.statics]
         return "\n".join(
             header + "\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
             for header, table in entries
