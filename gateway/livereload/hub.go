@@ -42,7 +42,8 @@ const (
 // Event is something that pages in browsers have to know.
 type Event struct {
 	Kind Kind
-	// Paths are the files that changed, for Changed. Their folders do not matter.
+	// Paths are the files that changed and need no new workers, whether it is Changed that tells them or what else happened
+	// as well. Their folders do not matter.
 	Paths []string
 	// Page is what is served from now on, for Failed; nil: the old code, and the pages stay.
 	Page *ErrorPage
@@ -109,16 +110,15 @@ func (h *Hub) Broadcast(e Event) {
 	h.mu.Lock()
 	h.last++
 	var m message
-	switch e.Kind {
-	case Replaced:
+	m.changed(e.Paths)
+	switch {
+	case e.Kind == Replaced:
 		m.Reload = true
-	case Changed:
-		m.changed(e.Paths)
-	case Failed:
-		m.Reload, m.Error = e.Page != nil, e.Text
-		if e.Page != nil {
-			e.Page.since.Store(h.last)
-		}
+	case e.Kind == Failed && e.Page != nil:
+		m.Reload = true
+		e.Page.since.Store(h.last)
+	case e.Kind == Failed:
+		m.Error = e.Text
 	}
 	h.events = append(h.events, h.event(h.last, m))
 	if len(h.events) > kept {

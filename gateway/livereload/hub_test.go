@@ -18,13 +18,13 @@ func TestStream(t *testing.T) {
 	a, b := r.listen(eventsPath+"?at="+at), r.listen(eventsPath+"?at="+at)
 	a.want(message{}) // it has an id to come back with
 	b.want(message{})
-	r.hub.Broadcast(Event{Kind: Replaced})
+	r.hub.Broadcast(Event{Kind: Replaced, Paths: []string{"/x/static/site.css"}})
 	r.hub.Broadcast(Event{Kind: Changed, Paths: []string{"/x/static/site.css", "/x/static/other/site.css", "/x/static/Logo.SVG"}})
 	r.hub.Broadcast(Event{Kind: Changed, Paths: []string{"/x/templates/home.html", "/x/static/site.css"}})
 	r.hub.Broadcast(Event{Kind: Failed, Text: "no such module"})
 	r.hub.Broadcast(Event{Kind: Failed, Page: r.hub.ErrorPage(failure(""))})
 	all := []message{
-		{Reload: true},
+		{Reload: true, Styles: []string{"site.css"}},
 		{Styles: []string{"site.css"}, Images: []string{"Logo.SVG"}},
 		{Reload: true, Styles: []string{"site.css"}, Names: []string{"home.html"}},
 		{Error: "no such module"},
