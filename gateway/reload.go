@@ -21,7 +21,7 @@ func (g *Gateway) launch(cfg *config.Config, start Start) supervisor.Launch {
 	}
 	return supervisor.Launch{
 		Python: start.Python, Directory: cfg.App.Directory, Env: start.Env, Count: count,
-		Overlap: w.Overlap, Warmup: w.Warmup,
+		Overlap: w.Overlap, Warmup: w.Warmup, Preload: w.Preload,
 		StartupTimeout: w.StartupTimeout, ImportTimeout: cfg.App.ImportTimeout, LifespanTimeout: cfg.App.LifespanTimeout,
 		ShutdownTimeout: cfg.Server.Timeouts.Shutdown,
 		MaxRequests:     w.MaxRequests, MaxRequestsJitter: w.MaxRequestsJitter, MaxLifetime: w.MaxLifetime, MaxRSS: w.MaxRSS,

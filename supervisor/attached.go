@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,7 +31,7 @@ type Attached struct {
 func (s *Supervisor) Detached() <-chan error { return s.detached }
 
 // attach makes a worker of the attached process; the counterpart of spawn.
-func (s *Supervisor) attach(id string, slot int, g *generation) (*Worker, error) {
+func (s *Supervisor) attach(_ context.Context, id string, slot int, g *generation) (*Worker, error) {
 	a := s.settings.Attached
 	marks, err := syscall.Mmap(int(a.Marks.Fd()), 0, marksLen, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
 	if err = errors.Join(err, a.Marks.Close()); err != nil {

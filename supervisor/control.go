@@ -65,16 +65,23 @@ func newControl(conn *net.UnixConn, recycle func(reason string)) *control {
 func (c *control) send(cmd map[string]any) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	return c.write(cmd)
+	return c.write(cmd, nil)
 }
 
-func (c *control) write(cmd map[string]any) error {
+// write sends a command, and with its first byte the rights: descriptors in a control message of the socket's.
+func (c *control) write(cmd map[string]any, rights []byte) error {
 	content, err := encodeCommand(cmd)
 	if err == nil {
 		err = c.conn.SetWriteDeadline(time.Now().Add(controlPatience))
 	}
-	if err == nil {
-		_, err = c.conn.Write(fcgi.AppendRecord(nil, fcgi.TypeMessage, 0, 0, content))
+	record := fcgi.AppendRecord(nil, fcgi.TypeMessage, 0, 0, content)
+	if err == nil && rights != nil {
+		var n int
+		n, _, err = c.conn.WriteMsgUnix(record, rights, nil)
+		record = record[n:]
+	}
+	if err == nil && len(record) > 0 {
+		_, err = c.conn.Write(record)
 	}
 	if err != nil {
 		return fmt.Errorf("cannot send %v: %w", cmd["cmd"], err)
@@ -85,6 +92,11 @@ func (c *control) write(cmd map[string]any) error {
 // ask sends a command and waits for its answer. When ctx ends first the answer
 // is thrown away as it comes.
 func (c *control) ask(ctx context.Context, cmd map[string]any, answer string) (event, error) {
+	return c.askWith(ctx, cmd, answer, nil)
+}
+
+// askWith is ask with descriptors for the other side.
+func (c *control) askWith(ctx context.Context, cmd map[string]any, answer string, rights []byte) (event, error) {
 	reply := make(chan event, 1)
 	c.writing.Lock()
 	c.mu.Lock()
@@ -95,7 +107,7 @@ func (c *control) ask(ctx context.Context, cmd map[string]any, answer string) (e
 	}
 	c.waiting[answer] = append(c.waiting[answer], reply)
 	c.mu.Unlock()
-	err := c.write(cmd)
+	err := c.write(cmd, rights)
 	c.writing.Unlock()
 	if err != nil {
 		// Nothing of the command may have left, or half of it; either way no

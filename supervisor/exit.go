@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"syscall"
 )
@@ -136,6 +135,8 @@ func (e *StartupError) Error() string {
 		return "cannot serve the application: " + e.Summary
 	case "hook":
 		return "cannot start the application: its lifecycle hook failed: " + e.Summary
+	case "preload":
+		return "cannot preload the application: " + e.Summary
 	case "lifespan":
 		return "cannot start the application: its lifespan startup failed: " + e.Summary
 	}
@@ -160,12 +161,4 @@ func LogStartup(log *slog.Logger, err error, more ...any) {
 		}
 	}
 	log.Error(err.Error(), more...)
-}
-
-// waitStatus digs the wait status out of a finished process.
-func waitStatus(p *os.ProcessState) syscall.WaitStatus {
-	if ws, ok := p.Sys().(syscall.WaitStatus); ok {
-		return ws
-	}
-	return 0
 }

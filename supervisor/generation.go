@@ -24,6 +24,8 @@ type Launch struct {
 	// Overlap is how many workers of this generation are started beside those of the one before at once; 0: all.
 	Overlap int
 	Warmup  []string // paths that a worker is asked for before it serves
+	// Preload has one process import the application and fork the workers, on Linux.
+	Preload bool
 	// StartupTimeout is how long a worker may take until it serves; 0: 60 s.
 	StartupTimeout time.Duration
 	// ImportTimeout and LifespanTimeout bound parts of that; 0: no bound of their own.
@@ -44,6 +46,7 @@ type generation struct {
 	Launch
 	asked  Launch // with the links
 	number int
+	zygote *zygote // nil: every worker imports the application by itself
 }
 
 // newGeneration looks at the file system. Its error is a *StartupError.
@@ -64,6 +67,14 @@ func (s *Supervisor) newGeneration(l Launch) (*generation, error) {
 	defer s.mu.Unlock()
 	s.generations++
 	g.number = s.generations
+	if l.Preload && !s.attached() {
+		if err := inheritDescendants(); err != nil {
+			s.log.Warn("every worker imports the application by itself: workers.preload cannot be used here: " + err.Error())
+			return g, nil
+		}
+		g.zygote = &zygote{supervisor: s, generation: g}
+		s.zygotes = append(s.zygotes, g.zygote)
+	}
 	return g, nil
 }
 

@@ -19,8 +19,13 @@ func (s *Supervisor) launch(ctx context.Context, sl *slot, g *generation) (*Work
 	begin := s.spawn
 	if s.attached() {
 		begin = s.attach
+	} else if g.zygote != nil {
+		begin = g.zygote.fork
 	}
-	w, err := begin(id, sl.number, g)
+	w, err := begin(ctx, id, sl.number, g)
+	if _, told := errors.AsType[*StartupError](err); told || errors.Is(err, errToldToStop) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, &StartupError{ExitCode: ExitCannotStart, Worker: id, Stage: "spawn", Summary: err.Error()}
 	}

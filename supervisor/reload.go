@@ -91,6 +91,7 @@ func (s *Supervisor) nextTurn() {
 			<-before.done
 		}
 		t.err = s.reload(t.ctx, t.launch)
+		s.restZygotes()
 		t.giveUp(nil)
 		if s.settings.Reloaded != nil {
 			s.settings.Reloaded(t.err)
@@ -112,6 +113,7 @@ func (s *Supervisor) reload(ctx context.Context, l Launch) error {
 	if err != nil {
 		return err
 	}
+	s.watchOrphans(g)
 	s.log.Info("reloading", "generation", g.number)
 	var through []swapped
 	var leaving []<-chan struct{}

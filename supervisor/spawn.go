@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -47,93 +49,146 @@ func (s *spawner) start(cmd *exec.Cmd) error {
 // would be killed.
 func (s *spawner) close() { close(s.jobs) }
 
-// spawn starts the worker process of a slot. Its descriptors are those of
-// docs/internals.md, "The worker process".
-func (s *Supervisor) spawn(id string, slotNumber int, g *generation) (w *Worker, err error) {
-	var mine, theirs []*os.File // ends of the gateway, closed on error; of the worker, closed always
+// wires are what connects the gateway with one worker process.
+type wires struct {
+	data, control  *net.UnixConn // ours, as what follows
+	stdout, stderr *os.File
+	marks          []byte
+	theirs         [5]*os.File // data, control, marks, stdout, stderr
+}
+
+func newWires() (e *wires, err error) {
+	e = &wires{}
 	defer func() {
-		for _, f := range theirs {
-			_ = f.Close()
-		}
 		if err != nil {
-			for _, f := range mine {
-				_ = f.Close()
-			}
+			e.closeTheirs()
+			e.closeOurs()
 		}
 	}()
-	var conns [2]*net.UnixConn // data, control
-	var fdFiles [4]*os.File    // descriptors 3, 4, 5, 6
 	for i, name := range []string{"data", "control"} {
 		gateway, worker, err := socketFiles(name)
 		if err != nil {
 			return nil, err
 		}
-		theirs = append(theirs, worker)
-		fdFiles[i] = worker
+		e.theirs[i] = worker
 		c, err := net.FileConn(gateway) // duplicates
 		if err = errors.Join(err, gateway.Close()); err != nil {
 			return nil, fmt.Errorf("cannot use the %s socket: %w", name, err)
 		}
-		conns[i] = c.(*net.UnixConn)
-		defer func() {
-			if w == nil {
-				_ = c.Close()
-			}
-		}()
+		if i == 0 {
+			e.data = c.(*net.UnixConn)
+		} else {
+			e.control = c.(*net.UnixConn)
+		}
 	}
-	marks, marksFile, err := newMarks()
+	if e.marks, e.theirs[2], err = newMarks(); err != nil {
+		return nil, err
+	}
+	for i, ours := range []**os.File{&e.stdout, &e.stderr} {
+		if *ours, e.theirs[3+i], err = os.Pipe(); err != nil {
+			return nil, fmt.Errorf("cannot create a pipe for the worker's output: %w", err)
+		}
+	}
+	return e, nil
+}
+
+func (e *wires) closeTheirs() {
+	for _, f := range e.theirs {
+		_ = f.Close() // an error where there is none
+	}
+}
+
+func (e *wires) closeOurs() {
+	for _, c := range []*net.UnixConn{e.data, e.control} {
+		if c != nil {
+			_ = c.Close()
+		}
+	}
+	_, _ = e.stdout.Close(), e.stderr.Close()
+	if e.marks != nil {
+		_ = unmapMarks(e.marks)
+	}
+}
+
+// subprocess is a worker's process, a child of the gateway.
+type subprocess interface {
+	pid() int
+	// wait reaps it.
+	wait() (syscall.WaitStatus, error)
+}
+
+// spawn starts the worker process of a slot.
+func (s *Supervisor) spawn(_ context.Context, id string, slotNumber int, g *generation) (*Worker, error) {
+	return s.newWorker(id, slotNumber, g, func(e *wires) (subprocess, error) {
+		return s.execute(g, "worker", e, "PYSPEED_WORKER_ID="+strconv.Itoa(slotNumber))
+	})
+}
+
+// newWorker is the worker whose process begin makes.
+func (s *Supervisor) newWorker(id string, slotNumber int, g *generation, begin func(*wires) (subprocess, error)) (*Worker, error) {
+	e, err := newWires()
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if w == nil {
-			_ = unmapMarks(marks)
-		}
-	}()
-	theirs = append(theirs, marksFile)
-	fdFiles[2], fdFiles[3] = marksFile, s.archive.file
+	p, err := begin(e)
+	e.closeTheirs()
+	if err != nil {
+		e.closeOurs()
+		return nil, err
+	}
+	w := &Worker{
+		ID: id, Slot: slotNumber, PID: p.pid(), Started: time.Now(),
+		Generation: g.number, Warmup: g.Warmup, MaxRequests: g.maxRequests(),
+		Data: e.data, Marks: e.marks,
+		generation: g, lifetime: g.lifetime(), wishes: s.wishes, process: p, children: s.children,
+		leaving: &s.leaving,
+		exited: make(chan struct{}), gone: make(chan struct{}),
+	}
+	w.log = s.log.With(slog.String("worker", id))
+	w.control = newControl(e.control, w.applicationWants)
+	w.output = newOutput(w.log)
+	w.output.add("stdout", e.stdout)
+	w.output.add("stderr", e.stderr)
+	go w.wait()
+	return w, nil
+}
 
-	cmd := exec.Command(g.Python, s.archive.path, "worker") // stdin nil: /dev/null
+// execute runs the shim for a generation. The descriptors of its process are those of docs/internals.md, "The
+// worker process".
+func (s *Supervisor) execute(g *generation, command string, e *wires, env ...string) (subprocess, error) {
+	cmd := exec.Command(g.Python, s.archive.path, command) // stdin nil: /dev/null
 	cmd.Dir = g.Directory
 	cmd.Env = append(os.Environ(), g.Env...)
 	if g.Directory != "" {
 		cmd.Env = append(cmd.Env, "PWD="+g.Directory)
 	}
-	cmd.Env = append(cmd.Env, "PYSPEED_WORKER_ID="+strconv.Itoa(slotNumber))
-	cmd.ExtraFiles = fdFiles[:]
+	cmd.Env = append(cmd.Env, env...)
+	cmd.ExtraFiles = append(e.theirs[:3:3], s.archive.file)
+	cmd.Stdout, cmd.Stderr = e.theirs[3], e.theirs[4]
 	cmd.SysProcAttr = processAttributes()
-	var pipes [2]*os.File
-	for i := range pipes {
-		r, pw, err := os.Pipe()
-		if err != nil {
-			return nil, fmt.Errorf("cannot create a pipe for the worker's output: %w", err)
+	_, err := s.children.begin(func() (int, error) {
+		if err := s.spawner.start(cmd); err != nil {
+			return 0, err
 		}
-		pipes[i] = r
-		mine, theirs = append(mine, r), append(theirs, pw)
-		if i == 0 {
-			cmd.Stdout = pw
-		} else {
-			cmd.Stderr = pw
-		}
-	}
-	if err := s.spawner.start(cmd); err != nil {
+		return cmd.Process.Pid, nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("cannot run %s: %w; set app.python to a Python 3.9 or later", g.Python, err)
 	}
+	return spawned{cmd}, nil
+}
 
-	w = &Worker{
-		ID: id, Slot: slotNumber, PID: cmd.Process.Pid, Started: time.Now(),
-		Generation: g.number, Warmup: g.Warmup, MaxRequests: g.maxRequests(),
-		Data: conns[0], Marks: marks,
-		generation: g, lifetime: g.lifetime(), wishes: s.wishes, cmd: cmd, leaving: &s.leaving,
-		exited: make(chan struct{}), gone: make(chan struct{}),
+// spawned is a process that os/exec has started.
+type spawned struct{ cmd *exec.Cmd }
+
+func (p spawned) pid() int { return p.cmd.Process.Pid }
+
+func (p spawned) wait() (syscall.WaitStatus, error) {
+	err := p.cmd.Wait()
+	if p.cmd.ProcessState == nil { // somebody else waited for it
+		return 0, err
 	}
-	w.log = s.log.With(slog.String("worker", id))
-	w.control = newControl(conns[1], w.applicationWants)
-	w.output = newOutput(w.log)
-	w.output.add("stdout", pipes[0])
-	w.output.add("stderr", pipes[1])
-	go w.wait()
-	return w, nil
+	return p.cmd.ProcessState.Sys().(syscall.WaitStatus), nil
 }
 
 // socketFiles returns a connected pair: the gateway's end and the worker's.

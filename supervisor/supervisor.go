@@ -72,8 +72,10 @@ type Supervisor struct {
 	present     *turn                 // the reload that is under way
 	next        *turn                 // the one that waits for its turn
 	recycling   *recycling            // the one worker that is being replaced
+	zygotes     []*zygote             // of the generations that may have workers
 	archive     *archive
 	spawner     *spawner
+	children    *children
 	stopped     chan struct{} // closed when Stop is through
 }
 
@@ -92,8 +94,8 @@ func New(settings Settings, pool Pool) *Supervisor {
 	}
 	s := &Supervisor{
 		settings: settings, log: settings.Log, pool: pool,
-		wishes: make(chan struct{}, 1),
-		slots:  make(map[int]*slot), launches: make(map[int]*atomic.Int64), stopped: make(chan struct{}),
+		wishes: make(chan struct{}, 1), children: newChildren(),
+		slots: make(map[int]*slot), launches: make(map[int]*atomic.Int64), stopped: make(chan struct{}),
 	}
 	s.life, s.hurry = context.WithCancel(context.Background())
 	s.active, s.quiesce = context.WithCancelCause(s.life)
@@ -165,6 +167,7 @@ func (s *Supervisor) begin(results chan<- error) error {
 		}
 		s.spawner = newSpawner()
 		s.changes.Go(s.recycle)
+		s.watchOrphans(g)
 	}
 	s.phase = running
 	for range s.settings.Count {

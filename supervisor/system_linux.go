@@ -70,7 +70,7 @@ func processAttributes() *syscall.SysProcAttr {
 
 // reap waits until the process has ended, and sweeps its group while it is a
 // zombie: until it is reaped its id, and so its group's, cannot mean another process.
-func (w *Worker) reap() error {
+func (w *Worker) reap() (syscall.WaitStatus, error) {
 	for {
 		err := unix.Waitid(unix.P_PID, w.PID, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {
@@ -80,9 +80,9 @@ func (w *Worker) reap() error {
 	w.killing.Lock()
 	defer w.killing.Unlock()
 	w.sweep()
-	err := w.cmd.Wait()
+	status, err := w.process.wait()
 	w.reaped = true
-	return err
+	return status, err
 }
 
 // endReading makes the peer's death certain for readers: what was sent can still be

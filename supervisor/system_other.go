@@ -37,13 +37,13 @@ func processAttributes() *syscall.SysProcAttr {
 
 // reap waits until the process has ended. Its group is swept right after, as
 // there is no portable way to keep the zombie.
-func (w *Worker) reap() error {
-	err := w.cmd.Wait()
+func (w *Worker) reap() (syscall.WaitStatus, error) {
+	status, err := w.process.wait()
 	w.killing.Lock()
 	defer w.killing.Unlock()
 	w.reaped = true
 	w.sweep()
-	return err
+	return status, err
 }
 
 // endReading bounds how long a forked child of the dead worker can keep readers

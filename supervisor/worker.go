@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os/exec"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -30,7 +29,7 @@ const (
 // Pool has it.
 type Worker struct {
 	ID      string // "2" the first process of slot 2, "2.3" the third
-	Slot    int    // from 1; PYSPEED_WORKER_ID
+	Slot    int    // from 1; PYSPEED_WORKER_ID. 0: a zygote, which the Pool never has
 	PID     int
 	Started time.Time // when it was spawned
 	Readied time.Time // when it said that it was ready
@@ -51,8 +50,9 @@ type Worker struct {
 	told
 	generation *generation
 	log        *slog.Logger
-	attached   bool // not spawned: cmd and output are nil
-	cmd        *exec.Cmd
+	attached   bool // not spawned: process, children and output are nil
+	process    subprocess
+	children   *children
 	control    *control
 	output     *output
 
@@ -138,7 +138,8 @@ func (w *Worker) terminate() {
 func (w *Worker) wait() {
 	watched := make(chan struct{})
 	go w.watchControl(watched)
-	err := w.reap()
+	status, err := w.reap()
+	w.children.reaped(w.PID)
 	close(w.exited)
 
 	endReading(w.control.conn)
@@ -148,15 +149,15 @@ func (w *Worker) wait() {
 	w.output.finish()
 	endReading(w.Data)
 
-	if w.cmd.ProcessState == nil { // somebody else waited for it
+	if err != nil {
 		w.finish(false)
 		w.code, w.cause, w.reason = -1, fmt.Errorf("cannot learn how %s ended: %w", w, err), ReasonExited
 	} else {
-		e := exit{who: w.String(), status: waitStatus(w.cmd.ProcessState), asked: w.asked.Load()}
+		e := exit{who: w.String(), status: status, asked: w.asked.Load()}
 		w.killing.Lock()
 		e.why, e.killed = w.why, w.killed
 		w.killing.Unlock()
-		w.code = w.cmd.ProcessState.ExitCode()
+		w.code = status.ExitStatus()
 		e.doing = w.finish(e.orderly())
 		w.reason, w.cause = e.cause()
 	}
@@ -313,4 +314,9 @@ func (w *Worker) Dump(ctx context.Context) error {
 	return nil
 }
 
-func (w *Worker) String() string { return fmt.Sprintf("worker %s (pid %d)", w.ID, w.PID) }
+func (w *Worker) String() string {
+	if w.Slot == 0 {
+		return fmt.Sprintf("the zygote (pid %d)", w.PID)
+	}
+	return fmt.Sprintf("worker %s (pid %d)", w.ID, w.PID)
+}
