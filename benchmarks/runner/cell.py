@@ -49,6 +49,7 @@ class Cell:
     environment: str = "peers"
     directory: str = "benchmarks/apps"
     series: str = ""
+    options: tuple[str, ...] = ()  # of ours, where it does not run with its defaults
     wins: str = "rps"
     least_seconds: float = 0.0  # of load, however short the rounds of a run are
     what: str = ""  # a sentence for the report, where the name does not say it

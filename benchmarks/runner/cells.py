@@ -193,6 +193,25 @@ MEMORY_CELLS = tuple(
     )
 )
 
+PRELOAD_CELLS = tuple(
+    Cell(
+        name,
+        app,
+        interface,
+        64,
+        ("pyspeed-default", peer),
+        workers=4,
+        expect=expect,
+        wins="pss",
+        options=("--preload",),
+        what="PSS of the whole tree, with the application imported once.",
+    )
+    for name, app, interface, peer, expect in (
+        ("memory-flask-preload", "flask_app:app", "wsgi", "gunicorn-gthread-preload", b"Hello, World!"),
+        ("memory-fastapi-preload", "fastapi_app:app", "asgi", "gunicorn-asgi-preload", FASTAPI_HELLO),
+    )
+)
+
 DEVELOPMENT_CELLS = (
     Cell("flask-run", "flask_app:app", "wsgi", 64, ("flask-run",), what="Flask's development server."),
     Cell(
@@ -273,7 +292,14 @@ NEWER_CELLS = (
 )
 
 CELLS: tuple[Cell, ...] = (
-    HELLO_CELLS + FRAMEWORK_CELLS + SHAPE_CELLS + WORK_CELLS + MEMORY_CELLS + DEVELOPMENT_CELLS + NEWER_CELLS
+    HELLO_CELLS
+    + FRAMEWORK_CELLS
+    + SHAPE_CELLS
+    + WORK_CELLS
+    + MEMORY_CELLS
+    + PRELOAD_CELLS
+    + DEVELOPMENT_CELLS
+    + NEWER_CELLS
 )
 
 # What issue 4 says must be true of every framework's hello and JSON list.

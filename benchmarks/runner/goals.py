@@ -55,6 +55,9 @@ for _name in FRAMEWORKS:
 # And five times the development servers.
 for _name in ("flask-run", "flask-run-shop"):
     GOALS[_name] = Goal(ratio=5.0, won=0.7)
+# Issue 5: what preloading saves.
+for _name in ("memory-flask-preload", "memory-fastapi-preload"):
+    GOALS[_name] = Goal(over=(("pyspeed-default", 1.4),), won=0.7)
 # Granian has one thread for each of the 64 requests, ours its defaults.
 GOALS["wsgi-sleep10"] = Goal(ratio=0.95, won=-1, p99=1.0, pss=0.6)
 

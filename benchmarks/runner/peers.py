@@ -26,6 +26,15 @@ class Peer:
 
 
 def _ours(place: Place, cell: Cell, ports: Ports) -> list[list[str]]:
+    return _ours_with(cell.options, place, cell, ports)
+
+
+def _ours_by_default(place: Place, cell: Cell, ports: Ports) -> list[list[str]]:
+    """To compare options of ours with."""
+    return _ours_with((), place, cell, ports)
+
+
+def _ours_with(options: tuple[str, ...], place: Place, cell: Cell, ports: Ports) -> list[list[str]]:
     return [
         [
             str(place.binary),
@@ -33,6 +42,7 @@ def _ours(place: Place, cell: Cell, ports: Ports) -> list[list[str]]:
             *("--set", "log.access=combined", "--access-logfile", str(place.access_log)),
             *("--set", f"admin.bind=127.0.0.1:{ports.admin}"),
             *(() if cell.interface == "wsgi" else ("--interface", cell.interface)),
+            *options,
             cell.app,
         ]
     ]
@@ -182,6 +192,7 @@ ASGI_WORKER = ("-k", "asgi", "--asgi-loop", "uvloop")
 
 PEERS: dict[str, Peer] = {
     OURS: Peer(_ours),
+    "pyspeed-default": Peer(_ours_by_default),
     "granian-wsgi": _granian("wsgi", "--blocking-threads", "1"),
     "granian-wsgi-64": _granian("wsgi", "--blocking-threads", "64"),
     "granian-wsgi-default": _granian("wsgi"),
@@ -192,7 +203,9 @@ PEERS: dict[str, Peer] = {
     "gunicorn-sync": _gunicorn("-k", "sync"),
     "gunicorn-gthread": _gunicorn(*GTHREAD),
     "gunicorn-gthread-64": _gunicorn("-k", "gthread", "--threads", "64"),
+    "gunicorn-gthread-preload": _gunicorn(*GTHREAD, "--preload"),
     "gunicorn-asgi": _gunicorn(*ASGI_WORKER),
+    "gunicorn-asgi-preload": _gunicorn(*ASGI_WORKER, "--preload"),
     "fastpysgi": _script("fastpysgi", "fastpysgi_server.py"),
     "hypercorn": _plain("Hypercorn", _hypercorn),
     "waitress": _script("waitress", "waitress_server.py", "4"),

@@ -78,7 +78,10 @@ def latencies(results: Results, cell: Cell) -> dict[str, tuple[float, float, flo
 
 def memory(results: Results, cells: list[Cell], app: str) -> list[Line]:
     """MB of PSS after the load over the number of workers, of the cells that are about memory."""
-    about = sorted((cell for cell in cells if cell.wins == "pss" and cell.app == app), key=lambda cell: cell.workers)
+    about = sorted(
+        (cell for cell in cells if cell.wins == "pss" and cell.app == app and not cell.options),
+        key=lambda cell: cell.workers,
+    )
     lines = []
     for server in dict.fromkeys(name for cell in about for name in cell.servers):
         points = [(cell.workers, bar(results, cell.name, server, lambda r: r.pss_kb / 1024)) for cell in about]
