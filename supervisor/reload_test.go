@@ -376,11 +376,10 @@ func TestReloadEndsACrashLoop(t *testing.T) {
 	if !strings.HasPrefix(ids[0], "1.") || !strings.HasPrefix(ids[1], "2.") {
 		t.Errorf("workers %q", ids)
 	}
-	for _, st := range z.Workers() {
-		if st.State == Ready && st.Generation != 2 {
-			t.Errorf("%+v", st)
-		}
-	}
+	// The predecessor is told to drain just after its successor serves.
+	z.until(t, func() bool {
+		return !slices.ContainsFunc(z.Workers(), func(st Status) bool { return st.State == Ready && st.Generation != 2 })
+	}, func() string { return "all of the second generation" })
 }
 
 // TestReloadDoesNotWaitForAStart: a crashed worker whose replacement hangs at its start.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,20 +46,6 @@ func (z zoo) zygote(t *testing.T) *Worker {
 		t.Fatalf("no zygote: %v", err)
 	}
 	return a.process
-}
-
-func (z zoo) eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	ctx := deadline(t)
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited in vain: %s; the log:\n%s", what, z.log.text())
-		}
-	}
 }
 
 // parent is the parent's process id; 0 when there is no such process.
@@ -133,7 +120,7 @@ func TestZygoteMayDie(t *testing.T) {
 	}
 	z.log.waitFor(t, "was killed by SIGKILL")
 	z.log.wants(t, "ERROR the zygote (pid", "; its workers go on")
-	z.eventually(t, "another zygote", func() bool { return strings.Count(z.log.text(), "application imported") == 2 })
+	z.until(t, func() bool { return strings.Count(z.log.text(), "application imported") == 2 }, func() string { return "imported anew" })
 	if second := z.zygote(t); second.PID == first.PID {
 		t.Error("the zygote is the same")
 	}
@@ -239,11 +226,9 @@ func TestReloadRenewsTheZygote(t *testing.T) {
 	if n := strings.Count(z.log.text(), "the new one"); n != 1 || renewed == old {
 		t.Errorf("imported %d times", n)
 	}
-	for _, st := range z.Workers() {
-		if st.Generation != 3 && st.State == Ready {
-			t.Errorf("status %+v", st)
-		}
-	}
+	z.until(t, func() bool {
+		return !slices.ContainsFunc(z.Workers(), func(st Status) bool { return st.State == Ready && st.Generation != 3 })
+	}, func() string { return "all of the third generation" })
 }
 
 func TestZygoteThatDoesNotForkIsReplaced(t *testing.T) {
@@ -301,10 +286,10 @@ def post_worker_init(worker):
 	if err := pipe.Close(); err != nil {
 		t.Fatal(err)
 	}
-	z.eventually(t, "the orphan is reaped", func() bool { return parent(t, orphan) == 0 })
+	z.until(t, func() bool { return parent(t, orphan) == 0 }, func() string { return "reaped, the orphan" })
 	z.pool.nextAdded(t) // it reads from the pipe as well
-	z.eventually(t, "the pipe has a reader", func() bool {
+	z.until(t, func() bool {
 		pipe, err := os.OpenFile(filepath.Join(z.settings.Directory, "pipe"), os.O_WRONLY|syscall.O_NONBLOCK, 0)
 		return err == nil && pipe.Close() == nil
-	})
+	}, func() string { return "open at its other end, the pipe" })
 }

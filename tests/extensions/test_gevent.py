@@ -298,3 +298,23 @@ def test_lifecycle(start: Start) -> None:
         assert text(server, "/hello") == "hello"
     assert server.terminate() == 0
     assert "Traceback" not in str(server.log)
+
+
+@pytest.mark.parametrize("target", [*BOTH, "gevent_at_import:application"])
+def test_preloaded(start: Start, target: str) -> None:
+    """Forked after gevent has patched the process, and, in the last, has used its hub."""
+    one = both(target)
+    one.workers = 2
+    one.settings = {"workers": {**one.settings["workers"], "preload": True}}
+    server = start(one)
+    for _ in range(2):
+        waiting = [Side(server, "/waits?gate=held&n=1") for _ in range(20)]
+        pids = {get(server, "/about").json()["pid"] for _ in range(20)}
+        assert text(server, "/calls") == "hellohello"
+        for pid in server.workers():
+            os.kill(pid, signal.SIGKILL)  # the zygote too
+        for side in waiting:
+            assert side.answer().status == 502
+        eventually(lambda pids=pids: not pids & set(server.workers()) and text(server, "/hello"), "forked anew")  # type: ignore[misc]
+    assert server.terminate() == 0
+    assert b"Traceback" not in server.log.since()
