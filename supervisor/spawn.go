@@ -142,7 +142,7 @@ func (s *Supervisor) newWorker(id string, slotNumber int, g *generation, begin f
 		Data: e.data, Marks: e.marks,
 		generation: g, lifetime: g.lifetime(), wishes: s.wishes, process: p, children: s.children,
 		leaving: &s.leaving,
-		exited: make(chan struct{}), gone: make(chan struct{}),
+		exited:  make(chan struct{}), gone: make(chan struct{}),
 	}
 	w.log = s.log.With(slog.String("worker", id))
 	w.control = newControl(e.control, w.applicationWants)
