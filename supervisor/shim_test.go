@@ -85,9 +85,10 @@ func TestShimFailsToStart(t *testing.T) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			z := newZoo(t, "", 2, withShim(t, source), func(s *Settings) {
-				if strings.HasSuffix(name, "at import") {
+				switch name {
+				case "hangs at import":
 					s.ImportTimeout = 300 * time.Millisecond
-				} else {
+				case "hangs in lifespan", "waits in lifespan":
 					s.LifespanTimeout = 300 * time.Millisecond
 				}
 			})
