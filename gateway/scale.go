@@ -20,6 +20,8 @@ const (
 	// that come meanwhile wait.
 	startAgainFirst = 100 * time.Millisecond
 	startAgainMost  = 10 * time.Second
+	// seldomly is how many times as rarely workers are looked at while there are as many as auto wants.
+	seldomly = 8
 )
 
 // crew is the supervisor, as far as the scaler needs it.
@@ -71,8 +73,8 @@ type scaler struct {
 // bounds are what workers.count says. The second number is what to start with.
 func bounds(w *config.Workers) (b scaling.Bounds, first int) {
 	first, most := w.Processes()
-	if w.Count.Max == 0 && first < most {
-		return scaling.Bounds{Min: first, Max: most, Eager: true}, first
+	if w.Count.Max == 0 {
+		return scaling.Bounds{Min: 1, Max: most, Eager: true}, first
 	}
 	return scaling.Bounds{Min: first, Max: most}, first
 }
@@ -148,11 +150,14 @@ func (s *scaler) run(ctx context.Context) {
 	}
 	tick := time.NewTicker(scaling.Every)
 	defer tick.Stop()
+	seldom := 0
 	var starts sync.WaitGroup
 	defer starts.Wait()
 	for {
 		ticks := tick.C
-		if b := s.bounds(); b.Fixed() && s.crew.Count() == b.Max {
+		b := s.bounds()
+		full := s.crew.Count() == b.Max
+		if b.Fixed() && full {
 			ticks = nil
 		}
 		look := true
@@ -160,6 +165,9 @@ func (s *scaler) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticks:
+			// With all that auto wants only their memory is of interest.
+			seldom++
+			look = !b.Eager || !full || seldom%seldomly == 0
 		case <-s.changes:
 		case <-s.needs:
 			look = s.crew.Count() == 0 // else the supervisor sees to it that one serves again
@@ -226,9 +234,12 @@ func (s *scaler) decide() (start bool) {
 func (s *scaler) started(err error) {
 	s.starting = false
 	s.called.Store(false)
-	if err == nil {
+	switch {
+	case err == nil:
 		s.failures = 0
 		s.queue.Starting(0)
+		return
+	case errors.Is(err, supervisor.ErrStopped):
 		return
 	}
 	wait := min(startAgainFirst<<s.failures, startAgainMost)

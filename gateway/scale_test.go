@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +31,7 @@ type fakeCrew struct {
 	starting int
 	refused  int
 	began    time.Time
+	size     atomic.Int64 // of each
 }
 
 func (c *fakeCrew) Count() int {
@@ -146,7 +148,8 @@ func scaled(t *testing.T, w config.Workers, test func(t *testing.T, s *scaler, c
 		var events []string
 		s := newScaler(&w, c, c, func(direction, reason string) { events = append(events, direction+" "+reason) },
 			slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo})))
-		s.look.usage = func(int) (process.Usage, error) { return process.Usage{Resident: 100 << 20}, nil }
+		c.size.Store(100 << 20)
+		s.look.usage = func(int) (process.Usage, error) { return process.Usage{Resident: c.size.Load()}, nil }
 		s.look.share = func(int) (int64, error) { return 0, errors.New("not here") }
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -324,7 +327,7 @@ func TestScalerStopsWhileStarting(t *testing.T) {
 
 func TestScalerAndMemory(t *testing.T) {
 	w := config.Workers{Count: config.Count{Min: 1, Max: 8}, MaxMemory: 350 << 20}
-	scaled(t, w, func(t *testing.T, s *scaler, c *fakeCrew, log *output) {
+	scaled(t, w, func(t *testing.T, _ *scaler, c *fakeCrew, log *output) {
 		c.change(func(d *dispatch.Demand) { d.Waiting, d.Oldest = 9, time.Second })
 		time.Sleep(time.Minute)
 		c.want(t, "memory for three", 3)
@@ -345,6 +348,24 @@ func TestScalerAndMemory(t *testing.T) {
 	})
 }
 
+// TestScalerAndAuto: all that auto started at once may grow beyond the memory later.
+func TestScalerAndAuto(t *testing.T) {
+	n := config.CPUs()
+	if n < 2 {
+		t.Skip("auto is one worker here")
+	}
+	scaled(t, config.Workers{MaxMemory: int64(n) * 256 << 20}, func(t *testing.T, _ *scaler, c *fakeCrew, _ *output) {
+		time.Sleep(time.Minute)
+		c.want(t, "there is memory for all", n)
+		c.size.Store(300 << 20)
+		time.Sleep(time.Minute)
+		c.want(t, "they have grown", n-1)
+		c.size.Store(100 << 20)
+		time.Sleep(time.Minute)
+		c.want(t, "there is memory for all again", n)
+	})
+}
+
 func TestBoundsOfTheConfiguration(t *testing.T) {
 	f := func(w config.Workers, want scaling.Bounds, wantFirst int) {
 		t.Helper()
@@ -353,7 +374,7 @@ func TestBoundsOfTheConfiguration(t *testing.T) {
 		}
 	}
 	n := config.CPUs()
-	f(config.Workers{MaxMemory: 1 << 50}, scaling.Bounds{Min: n, Max: n}, n)
+	f(config.Workers{MaxMemory: 1 << 50}, scaling.Bounds{Min: 1, Max: n, Eager: true}, n)
 	if n > 1 {
 		f(config.Workers{MaxMemory: 1}, scaling.Bounds{Min: 1, Max: n, Eager: true}, 1)
 	}

@@ -34,7 +34,7 @@ func (s *Supervisor) mayAdd() error {
 }
 
 // TryAdd starts one more worker and waits until it serves. When it does not, or ctx ends, all is as before; the error is
-// a *StartupError (errors.As) where the worker was the reason. A worker that is the first one is of a new generation: what
+// a *StartupError (errors.As) where the worker was the reason, and ErrStopped (errors.Is) where nobody wants it any more. A worker that is the first one is of a new generation: what
 // the launch names is looked up anew.
 func (s *Supervisor) TryAdd(ctx context.Context) error {
 	sl, started, err := s.try()
@@ -54,8 +54,11 @@ func (s *Supervisor) TryAdd(ctx context.Context) error {
 	}
 	<-sl.done
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.forget(sl)
+	s.mu.Unlock()
+	if errors.Is(err, errToldToStop) {
+		return fmt.Errorf("cannot start a worker: %w", ErrStopped)
+	}
 	return err
 }
 

@@ -190,8 +190,8 @@ func TestTryAddFails(t *testing.T) {
 	if err := z.Stop(deadline(t)); err != nil {
 		t.Error(err)
 	}
-	if err := <-ended; err == nil {
-		t.Error("no error though it was stopped")
+	if err := <-ended; !errors.Is(err, ErrStopped) {
+		t.Errorf("stopped meanwhile: %v", err)
 	}
 }
 
