@@ -44,7 +44,8 @@ func (h *Hub) ErrorPage(f Failure) *ErrorPage {
 func errorHead(contentType string, more ...exchange.Field) []exchange.Field {
 	return append([]exchange.Field{
 		{Name: []byte("Content-Type"), Value: []byte(contentType)},
-		{Name: []byte("Cache-Control"), Value: []byte("no-store")},
+		// The page has the script already, and is not filtered as those of the application are.
+		{Name: []byte("Cache-Control"), Value: []byte("no-store, no-transform")},
 		{Name: []byte("X-Content-Type-Options"), Value: []byte("nosniff")},
 	}, more...)
 }
@@ -63,9 +64,6 @@ func (p *ErrorPage) Respond(x *exchange.Exchange) {
 
 // Answer answers a request that somebody else is the Source of, on any goroutine.
 func (p *ErrorPage) Answer(x *exchange.Exchange) {
-	if f, found := x.Writer.(*filter); found {
-		f.plain = true
-	}
 	var err error
 	switch form := wantedForm(string(x.Request.Get("accept"))); {
 	case !local(x):

@@ -21,7 +21,6 @@ type filter struct {
 	from  uint64 // the latest event when the request came
 	valid bool   // the browser has the page as of that event, and asked whether it still is as it was
 	post  bool   // loading the page again would not be asking for it again
-	plain bool   // the answer has the script already
 
 	// The writer's.
 	adding  bool // this answer is a page, and has no script yet

@@ -96,9 +96,6 @@ func ownTags(list []byte, suffix string) []byte {
 // body's where that is known, else -1.
 func (f *filter) prepare(status int, fields []exchange.Field, length int64) (_ []exchange.Field, adding bool) {
 	f.left = -1
-	if f.plain {
-		return fields, false
-	}
 	if status == http.StatusNotModified && f.valid {
 		return f.tagged(fields, f.from), false
 	}
