@@ -9,7 +9,7 @@ import (
 
 // State is where a worker is in its life:
 //
-//	            ready event            Drain             exit as asked
+//	           warmed up               Drain             exit as asked
 //	┌──────────┐        ┌───────┐          ┌──────────┐         ┌─────────┐
 //	│ starting │ ─────> │ ready │ ───────> │ draining │ ──────> │ stopped │
 //	└──────────┘        └───────┘          └──────────┘         └─────────┘
@@ -24,8 +24,8 @@ import (
 type State uint8
 
 const (
-	Starting State = iota // spawned; imports the application, runs lifespan startup
-	Ready                 // may be given requests
+	Starting State = iota // spawned; imports the application, runs lifespan startup, answers warm-up requests
+	Ready                 // serves; or waits, as a successor, until it is given its slot
 	Draining              // is given no more; finishes, then stops
 	Stopped               // ended as asked
 	Failed                // ended otherwise
