@@ -39,7 +39,7 @@ type slot struct {
 	lost func(cause error)
 
 	swaps   chan swap
-	retired chan struct{} // closed by retire
+	retired chan struct{} // closed by retire, and when run is about to return
 	done    chan struct{} // closed when run has returned
 
 	// Of run.
@@ -111,6 +111,7 @@ func (sl *slot) swap(successor, instead *Worker, why ending) (gone <-chan struct
 func (sl *slot) run() {
 	defer close(sl.done)
 	defer sl.ending.Wait()
+	defer sl.retire(ending{reason: ReasonFailedStart}) // so that nobody waits for a slot that has given up
 	sl.begin()
 	for {
 		var done <-chan launched

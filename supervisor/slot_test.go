@@ -138,3 +138,18 @@ func TestDrainingWorkerThatDiesIsLost(t *testing.T) {
 		}
 	})
 }
+
+// TestSwapIntoASlotThatHasGivenUp: nobody waits for it.
+func TestSwapIntoASlotThatHasGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sl, _, _ := fakeSlot(func(int) time.Duration { return -1 })
+		starting := make(chan error, 1)
+		sl.starting = starting
+		go sl.run()
+		<-starting
+		if _, ok := sl.swap(&Worker{}, nil, ending{reason: ReasonReload}); ok {
+			t.Error("it took a worker")
+		}
+		<-sl.done
+	})
+}

@@ -20,8 +20,8 @@ type Settings struct {
 	// Attached is the one worker where none is to be spawned; Count is then 1, and Python, Directory,
 	// Env, Archive, StartupTimeout and all that ends workers are not used.
 	Attached *Attached
-	// Ended is told of each worker that is gone, whether it ever served or not; nil: nobody. On a goroutine of
-	// the worker's slot; it must not block.
+	// Ended is told of each worker that is gone, whether it ever served or not; nil: nobody. Any of the supervisor's
+	// goroutines calls it; it must not block.
 	Ended func(Reason)
 	// Reloaded is told of each reload that ended, with what Reload returns; nil: nobody. It must not block.
 	Reloaded func(error)
