@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,6 +62,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	for _, kind := range []string{"wsgi", "asgi"} {
 		t.Run(kind, func(t *testing.T) {
 			r := start(t, "app:"+kind, "--workers", "2")
+			files, goroutines := openFiles(t), runtime.NumGoroutine()
 			stop := r.load("/pid")
 			old := (<-r.ask("/pid")).body
 			for range 3 {
@@ -83,8 +85,20 @@ func TestReloadUnderLoad(t *testing.T) {
 				t.Errorf("answered by %q", a.body)
 			}
 			t.Logf("%d requests", stop())
+			r.until("as many descriptors and goroutines as before", func() bool {
+				return openFiles(t) <= files && runtime.NumGoroutine() <= goroutines
+			})
 		})
 	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
 }
 
 // TestReloadLetsRequestsEnd: one that a worker of the generation before runs.
