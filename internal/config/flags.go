@@ -175,7 +175,7 @@ func (p *flagParser) argument(arg string) error {
 	case arg == "":
 		return fmt.Errorf("unexpected argument \"\": expected %s", target{}.expects())
 	case !strings.Contains(arg, ":") && !p.named:
-		if c := nearest(arg, []string{"serve", "check", "config", "probe", "version", "help"}); c != "" {
+		if c := nearest(arg, []string{"serve", "check", "config", "ctl", "probe", "version", "help"}); c != "" {
 			return fmt.Errorf("unknown command %s; did you mean %s? An application of that name is started by pyspeed-gw serve %s", quote(arg), c, arg)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 type list struct {
 	table, title string
 	help, more   string
+	applies      Applies
 	// options are the records of one entry, whose keys are without the table. The field of a record makes
 	// the entry in the Config if it is not there.
 	options func(entry int) []option

@@ -175,6 +175,9 @@ func TestRecords(t *testing.T) {
 		if got, want := reflect.TypeOf(v), reflect.TypeOf(o.field(&c)).Elem(); got != want {
 			t.Errorf("%s: the kind makes a %v and the field is a %v", o.key, got, want)
 		}
+		if o.applies < AtOnce || o.applies > AtRestart {
+			t.Errorf("%s: it does not say when a change applies", o.key)
+		}
 		if o.help == "" || strings.HasSuffix(o.help, ".") {
 			t.Errorf("%s: the help text is empty or ends with a full stop", o.key)
 		}

@@ -25,6 +25,15 @@ Paths in a file are relative to the file's folder; paths in flags and variables 
 a whole number of bytes or a text with a unit: ` + "`\"64KiB\"`, `\"10MB\"`" + `. A **time** is a number of seconds or a text with a unit: ` + "`\"500ms\"`, `\"30s\"`,\n`\"1m\"`, `\"1m30s\"`" + `. Words may be in capitals or not.
 `
 
+// referenceReload explains the lines about changes.
+const referenceReload = `
+## Changes while the server runs
+
+SIGHUP, ` + "`pyspeed-gw ctl reload`" + ` and, with ` + "`--reload`" + `, a changed file have all of it read again: the same command line and environment, the
+file, ` + "`app.env_file`" + `. A mistake in it changes nothing and is logged. Otherwise each option that has changed applies as its entry below says: *at once*,
+*with the new workers* that the reload starts, or *at the next start of pyspeed-gw*, about which a warning names the option.
+`
+
 const referenceTail = `
 ## Flags that several options share
 
@@ -41,6 +50,7 @@ addresses add up. A flag of gunicorn or uvicorn that has no counterpart is an er
 func Reference() string {
 	var b strings.Builder
 	b.WriteString(referenceHead)
+	b.WriteString(referenceReload)
 	for _, g := range groups() {
 		fmt.Fprintf(&b, "\n## %s: `[%s]`\n", g.title, g.table)
 		for _, o := range optionsOf(g) {
@@ -48,7 +58,7 @@ func Reference() string {
 		}
 	}
 	for _, l := range lists() {
-		fmt.Fprintf(&b, "\n## %s: `[[%s]]`\n\n%s. %s\n", l.title, l.table, capital(l.help), l.more)
+		fmt.Fprintf(&b, "\n## %s: `[[%s]]`\n\n%s. %s\nA change applies %s.\n", l.title, l.table, capital(l.help), l.more, l.applies)
 		for _, o := range l.options(0) {
 			referenceHelp(&b, &o)
 		}
@@ -80,6 +90,7 @@ func referenceEntry(b *strings.Builder, o *option) {
 		fmt.Fprintf(b, "- On the command line: `pyspeed-gw %s`\n", strings.ToLower(o.kind.argument()))
 	}
 	fmt.Fprintf(b, "- Environment: %s\n", codes(append([]string{o.variable()}, o.variables...)))
+	fmt.Fprintf(b, "- A change applies %s\n", o.applies)
 }
 
 // withArgument puts the placeholder after the first flag.

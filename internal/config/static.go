@@ -26,7 +26,7 @@ const staticTable = "static"
 
 func statics() *list {
 	return &list{
-		table: staticTable, title: "Static files",
+		table: staticTable, title: "Static files", applies: AtRestart,
 		help: "Folders whose files are served without asking a worker",
 		more: "One table for each; see `docs/static.md`. The longest `route` that a path begins with, in whole segments, wins, upstreams included. The flag " +
 			"`--static ROUTE=DIR` adds an entry with defaults.",

@@ -36,7 +36,7 @@ const upstreamTable = "upstream"
 
 func upstreams() *list {
 	return &list{
-		table: upstreamTable, title: "Upstreams",
+		table: upstreamTable, title: "Upstreams", applies: AtRestart,
 		help: "FastCGI responders that are not PySpeed's own workers, such as php-fpm",
 		more: "One table for each; see `docs/fastcgi.md`. The longest `route` that a path begins with, in whole segments, wins; what no route " +
 			"takes goes to the application. With the route `/` there is no application: `app.target` is not needed and no workers run.",

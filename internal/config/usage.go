@@ -14,6 +14,7 @@ const usageHead = `Usage:
   pyspeed-gw [serve] [flags] [module:attribute]   serve the application
   pyspeed-gw check [flags] [module:attribute]     check the configuration and import the application
   pyspeed-gw config [flags] [module:attribute]    print the effective configuration, and its sources
+  pyspeed-gw ctl [-c FILE] COMMAND                operate a running gateway; see ctl --help
   pyspeed-gw probe ADDRESS PATH                   ask a FastCGI responder; see probe --help
 
 General:
