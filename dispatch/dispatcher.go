@@ -395,6 +395,21 @@ func (d *Dispatcher) settle(w *worker) {
 	startPumps(pump)
 }
 
+// SetQueue changes how many requests may wait, and how long. What waits already may stay if they are fewer now.
+func (d *Dispatcher) SetQueue(most int, timeout time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.queue.most, d.queue.limit, d.QueueTimeout = most, most, timeout
+	d.admission.forget()
+}
+
+// QueueLimits returns how many requests may wait, and how long.
+func (d *Dispatcher) QueueLimits() (most int, timeout time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.queue.most, d.QueueTimeout
+}
+
 func (d *Dispatcher) expire() {
 	now := d.Now()
 	var late []*call

@@ -33,30 +33,53 @@ type Slow struct {
 func (d *Dispatcher) Run(ctx context.Context) {
 	var looking sync.WaitGroup
 	defer looking.Wait()
-	if d.RequestSoft > 0 || d.Request > 0 {
-		// Of its own, as Debugged may block.
-		looking.Go(func() { every(ctx, shortest(d.RequestSoft, d.Request), d.look) })
-	}
-	every(ctx, shortest(d.QueueTimeout), func(time.Duration) { d.expire() })
+	// Of its own, as Debugged may block.
+	looking.Go(func() { every(ctx, d.requestStep, d.look) })
+	every(ctx, d.queueStep, func(time.Duration) { d.expire() })
+}
+
+// SetRequestTimeouts changes RequestSoft and Request, also for the requests that workers have.
+func (d *Dispatcher) SetRequestTimeouts(soft, hard time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.RequestSoft, d.Request = soft, hard
+}
+
+// RequestTimeouts returns RequestSoft and Request.
+func (d *Dispatcher) RequestTimeouts() (soft, hard time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.RequestSoft, d.Request
+}
+
+// requestStep is how often requests' times have to be looked at.
+func (d *Dispatcher) requestStep() time.Duration { return shortest(d.RequestTimeouts()) }
+
+// queueStep is how often the queue has to be looked at.
+func (d *Dispatcher) queueStep() time.Duration {
+	_, timeout := d.QueueLimits()
+	return shortest(timeout, 0)
 }
 
 // shortest is how often has to be looked at what may take so long; 0: for ever.
-func shortest(limits ...time.Duration) time.Duration {
+func shortest(one, other time.Duration) time.Duration {
 	t := lookEvery
-	for _, limit := range limits {
-		if limit > 0 {
-			t = min(t, limit/4)
-		}
+	if one > 0 {
+		t = min(t, one/4)
+	}
+	if other > 0 {
+		t = min(t, other/4)
 	}
 	return max(t, time.Millisecond)
 }
 
-// every calls f until ctx ends, and tells it of a gap before.
-func every(ctx context.Context, d time.Duration, f func(gap time.Duration)) {
-	t := time.NewTicker(d)
+// every calls f, each time after what step says, until ctx ends, and tells it of a gap before.
+func every(ctx context.Context, step func() time.Duration, f func(gap time.Duration)) {
+	t := time.NewTimer(0)
 	defer t.Stop()
 	for {
-		last := time.Now()
+		last, d := time.Now(), step()
+		t.Reset(d)
 		select {
 		case <-ctx.Done():
 			return
@@ -75,6 +98,10 @@ func every(ctx context.Context, d time.Duration, f func(gap time.Duration)) {
 // goroutine at a time.
 func (d *Dispatcher) look(gap time.Duration) {
 	d.mu.Lock()
+	if d.RequestSoft <= 0 && d.Request <= 0 {
+		d.mu.Unlock()
+		return
+	}
 	busy := slices.DeleteFunc(slices.Clone(d.workers), func(w *worker) bool { return w.outstanding == 0 })
 	d.mu.Unlock()
 	for _, w := range busy {

@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +20,7 @@ import (
 	"pyspeed/internal/admin"
 	"pyspeed/internal/config"
 	"pyspeed/internal/metrics"
+	"pyspeed/internal/privilege"
 	"pyspeed/static"
 	"pyspeed/supervisor"
 	"pyspeed/upstream"
@@ -46,7 +45,8 @@ type Gateway struct {
 	registry   *http1.Registry
 	budget     *exchange.Budget
 	metrics    *metrics.Metrics
-	access     *accesslog.Log // nil: off
+	access     *accesslog.Log
+	identity   *privilege.Identity // whom to become once all is open that only root can open
 	loop       fcgi.Loop
 	dispatcher *dispatch.Dispatcher
 	pool       *pool
@@ -57,7 +57,23 @@ type Gateway struct {
 	workers    atomic.Pointer[config.Workers] // as they were last configured
 	scaler     *scaler
 	streaming  http1.Streaming
-	attached   bool // the one worker is the process that started the gateway
+	attached   bool        // the one worker is the process that started the gateway
+	draining   atomic.Bool // by an operator
+	chain      exchange.Responder
+
+	// present is the configuration in effect; cfg is the one at the start.
+	present    atomic.Pointer[config.Config]
+	sessionsMu sync.Mutex // held while sessions changes
+	sessions   *http1.Shared
+	born       time.Time
+	listeners  []net.Listener // Run's
+	adminURL   string         // "": no such listener
+	started    chan struct{}  // closed when clients can connect
+	orders     orders
+	reloads    *turns
+
+	// Operation is what can be operated. Set it before Run.
+	Operation Operation
 
 	// Listening is called once, when clients can connect, with the addresses as a client would write them; nil is
 	// allowed. Set it before Run. On Run's goroutine.
@@ -76,18 +92,22 @@ type Start struct {
 
 // New assembles a gateway.
 func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Gateway, error) {
-	g := &Gateway{cfg: cfg, log: log, clock: http1.NewClock(), budget: exchange.NewBudget(cfg.Server.BufferBudget)}
+	g := &Gateway{cfg: cfg, log: log, born: time.Now(), clock: http1.NewClock(), budget: exchange.NewBudget(cfg.Server.BufferBudget)}
 	g.registry = http1.NewRegistry(g.clock, cfg.Server.Limits.Connections)
 	g.metrics = metrics.New(failureKinds(cfg))
-	if cfg.Log.Access != "off" {
-		var err error
-		if g.access, err = accesslog.Open(cfg.Log.Access, cfg.Log.AccessFile); err != nil {
-			return nil, err
-		}
+	var err error
+	if g.identity, err = privilege.Find(cfg.Server.User, cfg.Server.Group); err != nil {
+		return nil, err
+	}
+	if g.identity != nil && start.Attached != nil {
+		return nil, errors.New("cannot become another user: the application runs in the process that started the gateway (run_app); leave server.user and server.group out")
+	}
+	if g.access, err = accesslog.Open(cfg.Log.Access, cfg.Log.AccessFile, g.identity.Owner()); err != nil {
+		return nil, err
 	}
 	p := newPool(log)
 	g.serverName, g.serverPort = serverName(cfg.Server.Bind)
-	var err error
+	p.setTimeout(cfg.Workers.Timeout)
 	if g.loop, err = newLoop(cfg.Server.Edge); err != nil {
 		return nil, err
 	}
@@ -119,6 +139,12 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 		return nil, err
 	}
 	g.gauges()
+	g.chain = g.responder()
+	g.present.Store(cfg)
+	g.sessions = http1.NewShared(g.sessionConfig(cfg))
+	g.started = make(chan struct{})
+	g.orders.wake = make(chan struct{}, 1)
+	g.reloads = newTurns(g.reconfigure)
 	return g, nil
 }
 
@@ -155,64 +181,81 @@ func (g *Gateway) gauges() {
 	if len(g.upstreams) > 0 {
 		m.Writer(g.writeUpstreams)
 	}
-	if g.access != nil {
-		m.Gauge("pyspeed_access_log_dropped_lines", func() float64 { return float64(g.access.Dropped()) })
-	}
+	m.Gauge("pyspeed_access_log_dropped_lines", func() float64 { return float64(g.access.Dropped()) })
+	m.Gauge("pyspeed_log_dropped_lines", func() float64 {
+		if g.Operation.Log == nil {
+			return 0
+		}
+		return float64(g.Operation.Log.Dropped())
+	})
 }
 
 // ended is told of every exchange that ended.
 func (g *Gateway) ended(x *exchange.Exchange) {
 	now := g.clock.Now()
 	g.metrics.Ended(x, now)
-	if g.access != nil {
-		g.access.Ended(x, now-x.Accepted)
-	}
+	g.access.Ended(x, now-x.Accepted)
 }
 
 // Run serves until stop is done, then stops in order; hurry, once done, ends the waiting. It
 // returns a *supervisor.StartupError when no worker could be started.
 func (g *Gateway) Run(stop, hurry context.Context) error {
-	var listeners []net.Listener
 	defer func() {
-		for _, ln := range listeners {
+		for _, ln := range g.listeners {
 			_ = ln.Close() // mostly closed by their edges already
 		}
 	}()
 	for _, a := range g.cfg.Server.Bind {
-		ln, err := listen(a, g.cfg.Server.Backlog)
+		ln, err := g.listen(a)
 		if err != nil {
 			return err
 		}
-		listeners = append(listeners, ln)
+		g.listeners = append(g.listeners, ln)
 	}
 	background, end := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer end()
 	if g.cfg.Admin.Bind.Network != "" {
-		ln, err := listen(g.cfg.Admin.Bind, g.cfg.Server.Backlog)
+		ln, err := g.listen(g.cfg.Admin.Bind)
 		if err != nil {
 			return err
 		}
 		s := admin.New(g.ready, g.metrics.Write)
 		running.Go(func() { s.Serve(ln) })
-		g.log.Info("admin on " + url(ln))
+		g.adminURL = url(ln)
+		g.log.Info("admin on " + g.adminURL)
 		defer func() {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			s.Close(ctx)
 		}()
 	}
-	if err := g.writePID(); err != nil {
+	pid := pidFile(g.cfg.Server.PIDFile)
+	if err := pid.write(g.identity.Owner()); err != nil {
 		return err
 	}
-	defer g.removePID()
+	defer func() {
+		if err := pid.remove(); err != nil {
+			g.log.Warn("cannot remove the pid file; the next start replaces it", "cause", err)
+		}
+	}()
+	control := g.listenControl()
+	if control != nil {
+		defer control.Close()
+	}
+	if err := g.identity.Become(); err != nil {
+		return err
+	}
+	if control != nil {
+		running.Go(func() { g.serveControl(background, control) })
+	}
 	running.Go(func() { g.registry.Run(background) })
 	running.Go(func() { g.dispatcher.Run(background) })
-	running.Go(func() { g.pool.watch(background, g.cfg.Workers.Timeout) })
-	if g.access != nil {
-		running.Go(func() { g.access.Run(background) })
-	}
+	running.Go(func() { g.pool.watch(background) })
+	running.Go(func() { g.obey(background) })
+	running.Go(func() { g.reloads.run(background, g.started) })
+	running.Go(func() { g.access.Run(background) })
 	for _, u := range g.upstreams {
 		running.Go(func() { u.Run(background) })
 	}
@@ -228,7 +271,7 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 			running.Go(func() { g.scaler.run(background) })
 		}
 	}
-	edges, err := g.edges(listeners)
+	edges, err := g.edges(g.listeners)
 	if err != nil {
 		g.stopWorkers(hurry)
 		return err
@@ -237,13 +280,14 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 	addresses := make([]string, len(edges))
 	for i, e := range edges {
 		running.Go(func() { failed <- e.Serve() })
-		addresses[i] = url(listeners[i])
+		addresses[i] = url(g.listeners[i])
 		g.log.Info("listening on " + addresses[i])
 	}
 	if g.Listening != nil {
 		g.Listening(addresses)
 	}
 	trim()
+	close(g.started)
 	select {
 	case err = <-failed:
 	case err = <-g.supervisor.Detached():
@@ -262,7 +306,7 @@ func (g *Gateway) stop(hurry context.Context, edges []edge) {
 	for _, e := range edges {
 		e.Stop()
 	}
-	deadline, cancel := context.WithTimeout(hurry, g.cfg.Server.Timeouts.Shutdown)
+	deadline, cancel := context.WithTimeout(hurry, g.present.Load().Server.Timeouts.Shutdown)
 	defer cancel()
 	empty := g.registry.Shutdown()
 	select {
@@ -300,25 +344,13 @@ func (g *Gateway) stopWorkers(hurry context.Context) {
 }
 
 func (g *Gateway) edges(listeners []net.Listener) ([]edge, error) {
-	t, l := &g.cfg.Server.Timeouts, &g.cfg.Server.Limits
-	cfg := &http1.Config{
-		Limits: http1.Limits{RequestLine: int(l.RequestLine), HeaderBytes: int(l.HeaderBytes), HeaderCount: l.HeaderCount},
-		Body:   l.Body, BodyMemory: exchange.MaxBody,
-		BufferBody: g.cfg.Server.BufferBody, Streaming: &g.streaming,
-		HeaderTimeout: t.Header, BodyTimeout: t.Body, IdleTimeout: t.Idle, WriteTimeout: t.Write,
-		Responder: g.responder(), Budget: g.budget, Clock: g.clock, Done: g.ended,
-		Problem: func(err error) {
-			g.log.Error("cannot serve a request", "cause", err)
-			g.metrics.Failed(dispatch.FailBody.Metric())
-		},
-	}
 	edges := make([]edge, 0, len(listeners))
 	for _, ln := range listeners {
 		if !useNetpoll(g.cfg.Server.Edge) {
-			edges = append(edges, connedge.New(ln, cfg, g.registry, g.log))
+			edges = append(edges, connedge.New(ln, g.sessions, g.registry, g.log))
 			continue
 		}
-		e, err := newNetpoll(ln, cfg, g.registry, g.log)
+		e, err := newNetpoll(ln, g.sessions, g.registry, g.log)
 		if err != nil {
 			return nil, err
 		}
@@ -342,29 +374,12 @@ func (g *Gateway) ready() (bool, string) {
 	switch {
 	case g.stopping.Load():
 		return false, "stopping"
+	case g.draining.Load():
+		return false, "drained by pyspeed-gw ctl"
 	case g.dispatcher.Ready() == 0 && !g.cfg.WholeSite() && g.scaler.bounds().Min > 0: // else a request starts one
 		return false, "no worker is ready"
 	}
 	return true, ""
-}
-
-func (g *Gateway) writePID() error {
-	if g.cfg.Server.PIDFile == "" {
-		return nil
-	}
-	if err := os.WriteFile(g.cfg.Server.PIDFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
-		return fmt.Errorf("cannot write the pid file: %w", err)
-	}
-	return nil
-}
-
-func (g *Gateway) removePID() {
-	if g.cfg.Server.PIDFile == "" {
-		return
-	}
-	if err := os.Remove(g.cfg.Server.PIDFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-		g.log.Warn("cannot remove the pid file", "cause", err)
-	}
 }
 
 // TryImport starts the workers, without listening, and stops them again; it returns a line about the
@@ -372,6 +387,9 @@ func (g *Gateway) removePID() {
 func (g *Gateway) TryImport(ctx context.Context) (string, error) {
 	if g.cfg.WholeSite() {
 		return "there is no application: an upstream takes every request", nil
+	}
+	if err := g.identity.Become(); err != nil {
+		return "", err
 	}
 	if err := g.supervisor.Start(ctx); err != nil {
 		return "", err

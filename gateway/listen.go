@@ -10,10 +10,34 @@ import (
 	"time"
 
 	"pyspeed/internal/config"
+	"pyspeed/internal/logfile"
 )
 
-// listen opens one address.
-func listen(a config.Address, backlog int) (net.Listener, error) {
+// listen opens one address of the configuration.
+func (g *Gateway) listen(a config.Address) (net.Listener, error) {
+	access := socketAccess{mode: 0o666, owner: g.identity.Owner()}
+	if mask := g.cfg.Server.Umask; mask >= 0 {
+		access.mode &^= fs.FileMode(mask)
+	}
+	return listen(a, g.cfg.Server.Backlog, access)
+}
+
+// socketAccess is who may connect to a unix socket. Without a server.umask the socket's folder decides alone: workers
+// and proxies run as other users.
+type socketAccess struct {
+	mode  fs.FileMode
+	owner logfile.Owner
+}
+
+func (s socketAccess) set(path string) error {
+	err := os.Chmod(path, s.mode)
+	if err == nil && s.owner.Set {
+		err = os.Chown(path, s.owner.UID, s.owner.GID)
+	}
+	return err
+}
+
+func listen(a config.Address, backlog int, access socketAccess) (net.Listener, error) {
 	if fd := a.FD(); fd >= 0 {
 		f := os.NewFile(uintptr(fd), a.String())
 		if f == nil {
@@ -36,9 +60,8 @@ func listen(a config.Address, backlog int) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %w%s", a, cause(err), remedy(err))
 	}
 	if a.Network == "unix" {
-		// What may connect is decided by the socket's folder; workers and proxies run as other users.
-		if err := os.Chmod(a.Address, 0o666); err != nil {
-			return nil, fmt.Errorf("cannot set the mode of %s: %w", a, err)
+		if err := access.set(a.Address); err != nil {
+			return nil, fmt.Errorf("cannot set who may connect to %s: %w", a, err)
 		}
 	}
 	if err := setBacklog(ln, backlog); err != nil {

@@ -27,7 +27,7 @@ func socketPath(t *testing.T) string {
 // mustListen listens, and checks that a client gets through.
 func mustListen(t *testing.T, a config.Address) net.Listener {
 	t.Helper()
-	ln, err := listen(a, 16)
+	ln, err := listen(a, 16, socketAccess{mode: 0o666})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func mustListen(t *testing.T, a config.Address) net.Listener {
 // refuse checks that an address is refused with all of these in the message.
 func refuse(t *testing.T, a config.Address, parts ...string) {
 	t.Helper()
-	ln, err := listen(a, 16)
+	ln, err := listen(a, 16, socketAccess{mode: 0o666})
 	if err == nil {
 		_ = ln.Close()
 		t.Fatalf("%s was opened", a)

@@ -12,7 +12,7 @@ import (
 // useNetpoll is whether the option server.edge means netpoll here.
 func useNetpoll(edge string) bool { return edge != "conn" }
 
-func newNetpoll(ln net.Listener, cfg *http1.Config, registry *http1.Registry, log *slog.Logger) (edge, error) {
+func newNetpoll(ln net.Listener, cfg *http1.Shared, registry *http1.Registry, log *slog.Logger) (edge, error) {
 	return netpolledge.New(ln, cfg, registry, log)
 }
 

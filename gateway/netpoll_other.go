@@ -14,7 +14,7 @@ import (
 // useNetpoll is whether the option server.edge means netpoll here.
 func useNetpoll(edge string) bool { return edge == "netpoll" }
 
-func newNetpoll(net.Listener, *http1.Config, *http1.Registry, *slog.Logger) (edge, error) {
+func newNetpoll(net.Listener, *http1.Shared, *http1.Registry, *slog.Logger) (edge, error) {
 	return nil, errors.New(`cannot use netpoll on this system; set server.edge to "auto" or "conn"`)
 }
 

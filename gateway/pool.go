@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pyspeed/dispatch"
@@ -21,9 +22,13 @@ type pool struct {
 	serving    func(w *supervisor.Worker) // told of each worker before it serves
 	log        *slog.Logger
 
+	timeout atomic.Int64 // workers.timeout
+
 	mu      sync.Mutex
 	workers map[string]*pooled
 }
+
+func (p *pool) setTimeout(d time.Duration) { p.timeout.Store(int64(d)) }
 
 func newPool(log *slog.Logger) *pool {
 	return &pool{log: log, workers: map[string]*pooled{}}

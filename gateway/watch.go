@@ -21,7 +21,7 @@ const (
 // watch looks after workers that have requests and say nothing, until ctx ends. A request
 // that sleeps or waits in a thread or task of its own does no harm; one that holds the
 // event loop, or the last thread, holds all others.
-func (p *pool) watch(ctx context.Context, timeout time.Duration) {
+func (p *pool) watch(ctx context.Context) {
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
 	for {
@@ -39,7 +39,7 @@ func (p *pool) watch(ctx context.Context, timeout time.Duration) {
 			}
 			p.mu.Unlock()
 			if look {
-				go p.look(ctx, e, timeout)
+				go p.look(ctx, e, time.Duration(p.timeout.Load()))
 			}
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"pyspeed/internal/logline"
 )
 
 const (
@@ -143,6 +145,7 @@ func (o *output) write() {
 		}
 		for line := range bytes.Lines(b.text) {
 			o.log.Log(context.Background(), level, printable(bytes.TrimRight(line, "\r\n")), "stream", b.stream)
+			logline.Room(o.log)
 		}
 		o.tellDropped()
 	}

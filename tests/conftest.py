@@ -14,6 +14,7 @@ import pytest
 from harness import zoo
 from harness.client import Address, Connection, Response, fetch
 from harness.server import PEER, REPOSITORY, Server, Spec
+from harness.users import public_folder
 from harness.waiting import time_limit
 from harness.zoo import Zoo
 
@@ -174,19 +175,19 @@ def start(
     request.node.servers = []
 
     def start_one(spec: Spec, *, ready: bool = True) -> Server:
-        folder = tmp_path_factory.mktemp("server")
-        if spec.process.get("user"):
-            os.chmod(folder, 0o755)
+        others = spec.process.get("user") or spec.settings.get("server", {}).get("user")
+        folder = folders.enter_context(public_folder()) if others else tmp_path_factory.mktemp("server")
         server = Server.start(spec, folder) if ready else Server(spec, folder)
         request.node.servers.append(server)
         return server
 
-    yield start_one
-    for server in request.node.servers:
-        if server.process.poll() is None:
-            server.stop()
-        else:
-            server.kill()
+    with contextlib.ExitStack() as folders:
+        yield start_one
+        for server in request.node.servers:
+            if server.process.poll() is None:
+                server.stop()
+            else:
+                server.kill()
 
 
 @pytest.fixture
@@ -197,6 +198,13 @@ def start_shop(start: Callable[[Spec], Server], tmp_path: Path) -> Callable[...,
         return Shop(name, edge, start(shop_spec(name, edge, tmp_path, **more)))
 
     return start_one
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder of the test's own that every user can enter."""
+    with public_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -217,7 +225,8 @@ def start_zoo(start: Callable[[Spec], Server], tmp_path: Path) -> Callable[..., 
     """A server of the test's own with an animal: start_zoo(module, interface, workers=…, settings={…})."""
 
     def start_one(module: str, interface: str, **more: object) -> Zoo:
-        return Zoo(start(zoo.spec(module, interface, tmp_path, **more)), interface, tmp_path)  # type: ignore[arg-type]
+        folder: Path = more.pop("folder", tmp_path)  # type: ignore[assignment]
+        return Zoo(start(zoo.spec(module, interface, folder, **more)), interface, folder)  # type: ignore[arg-type]
 
     return start_one
 

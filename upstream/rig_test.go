@@ -90,7 +90,7 @@ func start(t *testing.T, s Settings) *rig {
 		Body:   1 << 30, BodyMemory: exchange.MaxWindow, SpoolDir: t.TempDir(),
 		Responder: r.Upstream, Budget: s.Budget, Clock: clock, Done: func(*exchange.Exchange) {},
 	}
-	edge := connedge.New(ln, cfg, registry, s.Log)
+	edge := connedge.New(ln, http1.NewShared(cfg), registry, s.Log)
 	ctx, end := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { registry.Run(ctx) })

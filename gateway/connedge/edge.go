@@ -14,7 +14,7 @@ import (
 
 // Edge serves one listener.
 type Edge struct {
-	cfg      *http1.Config
+	cfg      *http1.Shared
 	registry *http1.Registry
 	listener net.Listener
 	log      *slog.Logger
@@ -23,7 +23,7 @@ type Edge struct {
 }
 
 // New makes an edge for ln, which it owns from now on.
-func New(ln net.Listener, cfg *http1.Config, registry *http1.Registry, log *slog.Logger) *Edge {
+func New(ln net.Listener, cfg *http1.Shared, registry *http1.Registry, log *slog.Logger) *Edge {
 	return &Edge{cfg: cfg, registry: registry, listener: ln, log: log}
 }
 
@@ -49,7 +49,7 @@ func (e *Edge) Serve() error {
 }
 
 func (e *Edge) start(nc net.Conn) {
-	c := &conn{nc: nc, budget: e.cfg.Budget}
+	c := &conn{nc: nc, budget: e.cfg.Load().Budget}
 	c.room.L = &c.mu
 	c.session = http1.NewSession(e.cfg, c, http1.PeerOf(nc.RemoteAddr(), e.listener.Addr()))
 	if !e.registry.Add(c.session) {

@@ -9,7 +9,7 @@ import (
 )
 
 func init() {
-	edges["netpoll"] = func(ln net.Listener, cfg *http1.Config, registry *http1.Registry, log *slog.Logger) (edge, error) {
+	edges["netpoll"] = func(ln net.Listener, cfg *http1.Shared, registry *http1.Registry, log *slog.Logger) (edge, error) {
 		return netpolledge.New(ln, cfg, registry, log)
 	}
 }

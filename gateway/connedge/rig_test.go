@@ -33,8 +33,8 @@ type edge interface {
 }
 
 // edges makes each edge; those of one system are added in its own file.
-var edges = map[string]func(net.Listener, *http1.Config, *http1.Registry, *slog.Logger) (edge, error){
-	"conn": func(ln net.Listener, cfg *http1.Config, registry *http1.Registry, log *slog.Logger) (edge, error) {
+var edges = map[string]func(net.Listener, *http1.Shared, *http1.Registry, *slog.Logger) (edge, error){
+	"conn": func(ln net.Listener, cfg *http1.Shared, registry *http1.Registry, log *slog.Logger) (edge, error) {
 		return connedge.New(ln, cfg, registry, log), nil
 	},
 }
@@ -108,7 +108,7 @@ func newRig(t *testing.T, name, network string, most int) *rig {
 		HeaderTimeout: time.Minute, BodyTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute,
 		Responder: r.app, Budget: r.budget, Clock: clock, Done: func(x *exchange.Exchange) { r.app.done.Add(1) },
 	}
-	if r.edge, err = edges[name](ln, cfg, r.registry, slog.New(slog.DiscardHandler)); err != nil {
+	if r.edge, err = edges[name](ln, http1.NewShared(cfg), r.registry, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -14,12 +14,19 @@ const MaxBody = 1 << 20
 // Budget is the memory that all answers may hold for clients that have not taken them, and all request
 // bodies for responders that have not, together. Safe for concurrent use.
 type Budget struct {
-	limit int64
+	limit atomic.Int64
 	held  atomic.Int64
 }
 
 // NewBudget makes a budget of limit bytes.
-func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
+func NewBudget(limit int64) *Budget {
+	b := &Budget{}
+	b.limit.Store(limit)
+	return b
+}
+
+// SetLimit changes how many bytes there are; what is held stays.
+func (b *Budget) SetLimit(limit int64) { b.limit.Store(limit) }
 
 // Hold counts n more bytes as waiting; a negative n releases them.
 func (b *Budget) Hold(n int) { b.held.Add(int64(n)) }
@@ -30,7 +37,7 @@ func (b *Budget) Held() int64 { return b.held.Load() }
 // Window is what a new answer may send before the client has taken any of it:
 // MaxWindow while there is room, halving as less and less of the budget is left.
 func (b *Budget) Window() int {
-	w, left := int64(MaxWindow), b.limit-b.held.Load()
+	w, left := int64(MaxWindow), b.limit.Load()-b.held.Load()
 	for w > MinWindow && w*64 > left {
 		w >>= 1
 	}
@@ -40,7 +47,7 @@ func (b *Budget) Window() int {
 // Body is what one request body may hold: MaxBody while there is room for 32 of them,
 // halving as less is left.
 func (b *Budget) Body() int {
-	n, left := int64(MaxBody), b.limit-b.held.Load()
+	n, left := int64(MaxBody), b.limit.Load()-b.held.Load()
 	for n > MinWindow && n*32 > left {
 		n >>= 1
 	}

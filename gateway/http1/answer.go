@@ -58,7 +58,7 @@ func (r *answer) begin(req *exchange.Request) {
 // is worth reading.
 func (r *answer) reuse() bool {
 	switch {
-	case !r.keepAlive || r.closing.Load():
+	case !r.keepAlive || r.closing.Load() || r.s.all.Load().Close:
 		return false
 	case !r.bodyOpen.Load():
 		return true

@@ -9,10 +9,10 @@ import (
 // reaches all at shutdown. Safe for concurrent use.
 type Registry struct {
 	clock *Clock
-	most  int
 	count atomic.Int64
 
 	mu       sync.Mutex
+	most     int
 	sessions []*Session
 	closing  bool
 	empty    chan struct{}
@@ -21,6 +21,20 @@ type Registry struct {
 // NewRegistry makes a registry that admits at most most sessions.
 func NewRegistry(clock *Clock, most int) *Registry {
 	return &Registry{clock: clock, most: most, empty: make(chan struct{})}
+}
+
+// SetMost changes how many sessions are admitted; those that are open stay.
+func (g *Registry) SetMost(most int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.most = most
+}
+
+// Most is how many sessions are admitted.
+func (g *Registry) Most() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.most
 }
 
 // Add admits a session; false means that there are too many, or that the gateway is

@@ -26,7 +26,7 @@ type Transport interface {
 	Close()
 }
 
-// Config is what all sessions of a gateway share.
+// Config is what all sessions of a gateway share. It is not changed once a Shared has it.
 type Config struct {
 	Limits Limits
 	// Body is the most bytes a request body may have; more is 413.
@@ -46,6 +46,9 @@ type Config struct {
 	// client. 0 is none.
 	HeaderTimeout, BodyTimeout, IdleTimeout, WriteTimeout time.Duration
 
+	// Close ends every connection with its next answer: the gateway is to be left alone.
+	Close bool
+
 	Responder exchange.Responder
 	Budget    *exchange.Budget
 	Clock     *Clock
@@ -56,6 +59,22 @@ type Config struct {
 	// must not block.
 	Done func(x *exchange.Exchange)
 }
+
+// Shared is the Config that sessions go by, each from its next request on when it is exchanged. Safe for concurrent use.
+type Shared struct{ now atomic.Pointer[Config] }
+
+// NewShared makes a Shared with that Config.
+func NewShared(c *Config) *Shared {
+	s := &Shared{}
+	s.now.Store(c)
+	return s
+}
+
+// Load returns the present Config.
+func (s *Shared) Load() *Config { return s.now.Load() }
+
+// Store exchanges the Config; Budget and Clock must stay the same.
+func (s *Shared) Store(c *Config) { s.now.Store(c) }
 
 // Limits of a connection that no one should need to set.
 const (
@@ -101,7 +120,8 @@ const (
 // The answer's side (Head, Body, Flush, End: one goroutine at a time) gathers
 // into out, which is its own until End or a hand-over in Flush.
 type Session struct {
-	cfg   *Config
+	cfg   *Config // changes only between two requests
+	all   *Shared // where the next one comes from
 	tr    Transport
 	peer  exchange.Peer
 	state atomic.Uint32
@@ -140,8 +160,9 @@ type Session struct {
 }
 
 // NewSession makes the session of a connection that was just accepted.
-func NewSession(cfg *Config, tr Transport, peer exchange.Peer) *Session {
-	s := &Session{cfg: cfg, tr: tr, peer: peer, index: -1}
+func NewSession(all *Shared, tr Transport, peer exchange.Peer) *Session {
+	cfg := all.Load()
+	s := &Session{cfg: cfg, all: all, tr: tr, peer: peer, index: -1}
 	s.x.Peer = &s.peer
 	s.respond.s = s
 	s.readWithin(cfg.HeaderTimeout)

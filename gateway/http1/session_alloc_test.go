@@ -41,7 +41,7 @@ func nullSession() (*Session, []byte) {
 			_ = x.Writer.Answer(200, fields, body)
 		}),
 	}
-	return NewSession(cfg, nullTransport{}, exchange.Peer{}), []byte(get("/hello", "User-Agent: wrk", "Accept: */*"))
+	return NewSession(NewShared(cfg), nullTransport{}, exchange.Peer{}), []byte(get("/hello", "User-Agent: wrk", "Accept: */*"))
 }
 
 type nullTransport struct{}

@@ -91,6 +91,9 @@ func (s *Session) advance() {
 // for now.
 func (s *Session) readHead() bool {
 	req := &s.x.Request
+	if !s.started {
+		s.cfg = s.all.Load()
+	}
 	n, err := s.parser.Head(s.buf[s.off:], &s.cfg.Limits, req)
 	if err != nil {
 		s.refuse(err)
@@ -247,6 +250,7 @@ func (s *Session) dispatch() {
 // nextRequest makes the connection wait for, or go on with, the next request.
 func (s *Session) nextRequest() {
 	s.phase = phaseHead
+	s.cfg = s.all.Load()
 	if s.off == len(s.buf) {
 		s.buf, s.off = putBuffer(s.buf), 0
 	} else {

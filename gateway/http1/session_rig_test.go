@@ -140,6 +140,7 @@ type ended struct {
 type rig struct {
 	t        *testing.T
 	cfg      *Config
+	all      *Shared
 	registry *Registry
 	tr       *fakeTransport
 	s        *Session
@@ -163,6 +164,7 @@ func newRig(t *testing.T, respond responder, set func(*Config)) *rig {
 	if set != nil {
 		set(r.cfg)
 	}
+	r.all = NewShared(r.cfg)
 	r.connect()
 	return r
 }
@@ -171,7 +173,7 @@ func newRig(t *testing.T, respond responder, set func(*Config)) *rig {
 func (r *rig) connect() {
 	r.t.Helper()
 	r.tr = &fakeTransport{room: -1}
-	r.s = NewSession(r.cfg, r.tr, exchange.Peer{RemoteAddr: "192.0.2.1"})
+	r.s = NewSession(r.all, r.tr, exchange.Peer{RemoteAddr: "192.0.2.1"})
 	r.tr.session = r.s
 	if !r.registry.Add(r.s) {
 		r.t.Fatal("the registry refused a session")

@@ -123,7 +123,7 @@ func TestShutdown(t *testing.T) {
 			r := newRig(t, a.Respond, nil)
 			do(r, a)
 			gone := r.registry.Shutdown()
-			if r.registry.Add(NewSession(r.cfg, r.tr, exchange.Peer{})) {
+			if r.registry.Add(NewSession(r.all, r.tr, exchange.Peer{})) {
 				t.Error("a connection was admitted after the shutdown began")
 			}
 			a.run(func() {})
@@ -201,7 +201,7 @@ func TestRegistryRefusesTooMany(t *testing.T) {
 	for range 9 {
 		r.connect()
 	}
-	if r.registry.Add(NewSession(r.cfg, r.tr, exchange.Peer{})) {
+	if r.registry.Add(NewSession(r.all, r.tr, exchange.Peer{})) {
 		t.Error("11 sessions were admitted, limit 10")
 	}
 	r.registry.Remove(first)

@@ -56,7 +56,7 @@ func newRig(t *testing.T, app exchange.Responder) *rig {
 		HeaderTimeout: time.Minute, BodyTimeout: time.Minute, IdleTimeout: time.Minute, WriteTimeout: time.Minute,
 		Budget: r.budget, Clock: clock, Done: func(*exchange.Exchange) {},
 	}
-	edge := connedge.New(ln, cfg, r.registry, slog.New(slog.DiscardHandler))
+	edge := connedge.New(ln, http1.NewShared(cfg), r.registry, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	hubCtx, endHub := context.WithCancel(ctx)
 	r.endHub = endHub

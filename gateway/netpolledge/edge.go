@@ -20,7 +20,7 @@ import (
 
 // Edge serves one listener.
 type Edge struct {
-	cfg      *http1.Config
+	cfg      *http1.Shared
 	registry *http1.Registry
 	listener *listener
 	loop     netpoll.EventLoop
@@ -52,7 +52,7 @@ func pollers() int { return max(1, runtime.GOMAXPROCS(0)/4) }
 func run(_ context.Context, task func()) { task() }
 
 // New makes an edge for ln, which it owns from now on.
-func New(ln net.Listener, cfg *http1.Config, registry *http1.Registry, log *slog.Logger) (*Edge, error) {
+func New(ln net.Listener, cfg *http1.Shared, registry *http1.Registry, log *slog.Logger) (*Edge, error) {
 	if err := configure(); err != nil {
 		return nil, fmt.Errorf("cannot set up netpoll: %w", err)
 	}

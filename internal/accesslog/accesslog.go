@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"pyspeed/gateway/exchange"
+	"pyspeed/internal/logfile"
 )
 
 // Formats.
 const (
 	Combined = "combined" // Apache's combined log format
 	JSON     = "json"     // an object per line
+	Off      = "off"      // no lines
 )
 
 const (
@@ -25,11 +27,14 @@ const (
 	most       = 4 << 20 // waits for the disk; what comes beyond is dropped
 )
 
+type format func(b []byte, x *exchange.Exchange, stamp []byte, took time.Duration) []byte
+
 // Log is one access log. Safe for concurrent use.
 type Log struct {
-	format  func(b []byte, x *exchange.Exchange, stamp []byte, took time.Duration) []byte
-	path    string
-	wake    chan struct{}
+	format  atomic.Pointer[format] // nil: no lines
+	owner   logfile.Owner
+	wake    chan struct{} // has an element once something waits
+	hurry   chan struct{} // has one once much waits
 	dropped atomic.Uint64
 
 	mu     sync.Mutex
@@ -38,29 +43,75 @@ type Log struct {
 	second int64
 	stamp  []byte
 
-	out  io.Writer // Run's
-	file *os.File
+	out  io.Writer                    // file, unless a test says otherwise
+	file atomic.Pointer[logfile.File] // nil: none is needed yet
 }
 
-// Open makes a log in that format to a file, or to standard output for "-".
-func Open(format, path string) (*Log, error) {
-	l := &Log{path: path, out: os.Stdout, wake: make(chan struct{}, 1)}
-	l.format = appendCombined
-	if format == JSON {
-		l.format = appendJSON
-	}
-	if path != "-" {
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-		if err != nil {
-			return nil, fmt.Errorf("cannot open the access log: %w", err)
-		}
-		l.out, l.file = f, f
+// Open makes a log in that format to a file, which is made for owner if it is not there, or to standard output for "-".
+func Open(format, path string, owner logfile.Owner) (*Log, error) {
+	l := &Log{owner: owner, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
+	if err := l.Set(format, path); err != nil {
+		return nil, err
 	}
 	return l, nil
 }
 
+// Set changes format and file, from the next lines on. On an error all stays as it was.
+func (l *Log) Set(name, path string) error {
+	var f format
+	switch name {
+	case Combined:
+		f = appendCombined
+	case JSON:
+		f = appendJSON
+	default:
+		l.format.Store(nil)
+		return nil
+	}
+	if err := l.move(path); err != nil {
+		return err
+	}
+	l.format.Store(&f)
+	return nil
+}
+
+func (l *Log) move(path string) error {
+	file := l.file.Load()
+	if file != nil && file.Path() == path {
+		return nil
+	}
+	var err error
+	if file != nil {
+		err = file.Move(path)
+	} else if file, err = logfile.Open(path, os.Stdout, l.owner); err == nil {
+		l.file.Store(file)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot open the access log: %w", err)
+	}
+	l.poke(l.wake)
+	return nil
+}
+
+// Reopen opens the file anew by its name. On an error the old one stays in use.
+func (l *Log) Reopen() error {
+	file := l.file.Load()
+	if file == nil {
+		return nil
+	}
+	if err := file.Reopen(); err != nil {
+		return fmt.Errorf("cannot open the access log: %w", err)
+	}
+	l.poke(l.wake) // so that the old file is let go of, also when no request comes
+	return nil
+}
+
 // Ended writes a line for x, which took that long. Called by x's connection's owner.
 func (l *Log) Ended(x *exchange.Exchange, took time.Duration) {
+	appendLine := l.format.Load()
+	if appendLine == nil {
+		return
+	}
 	now := time.Now()
 	l.mu.Lock()
 	if len(l.buf) > most {
@@ -73,14 +124,21 @@ func (l *Log) Ended(x *exchange.Exchange, took time.Duration) {
 		l.stamp = now.AppendFormat(l.stamp[:0], "02/Jan/2006:15:04:05 -0700")
 	}
 	before := len(l.buf)
-	l.buf = l.format(l.buf, x, l.stamp, took)
+	l.buf = (*appendLine)(l.buf, x, l.stamp, took)
 	full := before < flushAt && len(l.buf) >= flushAt
 	l.mu.Unlock()
+	if before == 0 {
+		l.poke(l.wake)
+	}
 	if full {
-		select {
-		case l.wake <- struct{}{}:
-		default:
-		}
+		l.poke(l.hurry)
+	}
+}
+
+func (l *Log) poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
 	}
 }
 
@@ -89,34 +147,45 @@ func (l *Log) Dropped() uint64 { return l.dropped.Load() }
 
 // Run writes until ctx ends, then what is left.
 func (l *Log) Run(ctx context.Context) {
-	t := time.NewTicker(flushEvery)
+	t := time.NewTimer(flushEvery)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			l.flush()
-			if l.file != nil {
-				_ = l.file.Close() // what could be written was
+			if file := l.file.Load(); file != nil {
+				file.Close()
 			}
 			return
-		case <-t.C:
 		case <-l.wake:
+		}
+		t.Reset(flushEvery) // more lines will come
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		case <-l.hurry:
 		}
 		l.flush()
 	}
 }
 
 func (l *Log) flush() {
-	l.mu.Lock()
-	out := l.buf
-	l.buf, l.spare = l.spare[:0], nil
-	l.mu.Unlock()
-	if len(out) > 0 {
-		if n, err := l.out.Write(out); err != nil {
-			l.dropped.Add(uint64(bytes.Count(out[n:], []byte("\n"))))
+	out := l.out
+	if file := l.file.Load(); out == nil {
+		if file == nil {
+			return // there were never to be any lines
 		}
+		out = file
 	}
 	l.mu.Lock()
-	l.spare = out[:0]
+	lines := l.buf
+	l.buf, l.spare = l.spare[:0], nil
+	l.mu.Unlock()
+	// Of nothing, too: then it only changes to a new file.
+	if n, err := out.Write(lines); err != nil {
+		l.dropped.Add(uint64(bytes.Count(lines[n:], []byte("\n"))))
+	}
+	l.mu.Lock()
+	l.spare = lines[:0]
 	l.mu.Unlock()
 }

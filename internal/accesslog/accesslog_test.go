@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"pyspeed/gateway/exchange"
+	"pyspeed/internal/logfile"
 )
 
 // newExchange is a request that was answered.
@@ -105,7 +107,7 @@ func TestFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("before\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := Open(Combined, path)
+	l, err := Open(Combined, path, logfile.Owner{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +141,7 @@ func TestFile(t *testing.T) {
 
 func TestOpenFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "no", "such", "folder")
-	_, err := Open(JSON, path)
+	_, err := Open(JSON, path, logfile.Owner{})
 	if err == nil || !strings.Contains(err.Error(), "cannot open the access log") || !strings.Contains(err.Error(), path) {
 		t.Errorf("error is %v", err)
 	}
@@ -161,7 +163,7 @@ func (d *stuckDisk) Write(p []byte) (int, error) {
 // TestStuckDisk: a disk that does not keep up costs lines, which are counted, and no more memory
 // than the bound; requests go on.
 func TestStuckDisk(t *testing.T) {
-	l, err := Open(JSON, "-")
+	l, err := Open(JSON, "-", logfile.Owner{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +212,7 @@ func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left
 
 // TestFullDisk: lines that could not be written count as dropped.
 func TestFullDisk(t *testing.T) {
-	l, err := Open(Combined, "-")
+	l, err := Open(Combined, "-", logfile.Owner{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,9 +226,132 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// run runs l until the returned function is called, which returns when all is written.
+func run(t *testing.T, l *Log) (end func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); l.Run(ctx) }()
+	return func() { cancel(); <-done }
+}
+
+// TestRotatedUnderLoad: of lines that are written while the file is renamed and opened anew none is lost or torn.
+func TestRotatedUnderLoad(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "access.log")
+	l, err := Open(Combined, path, logfile.Owner{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := run(t, l)
+	sent := 0
+	x := newExchange()
+	for i := range 20 {
+		for range 3000 {
+			l.Ended(x, 0)
+			sent++
+		}
+		if err := os.Rename(path, fmt.Sprintf("%s.%d", path, i)); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Reopen(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end()
+	names, err := filepath.Glob(path + "*")
+	if err != nil || len(names) != 21 {
+		t.Fatalf("files %q, %v", names, err)
+	}
+	line := regexp.MustCompile(`^192\.0\.2\.7 .* "wrk/4\.1"\n$`)
+	got := int(l.Dropped())
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text := range strings.Lines(string(b)) {
+			if !line.MatchString(text) {
+				t.Fatalf("%s has %q", name, text)
+			}
+			got++
+		}
+	}
+	if got != sent {
+		t.Errorf("%d lines of %d", got, sent)
+	}
+}
+
+// TestSet: format and file change while lines are written; what cannot be opened changes nothing.
+func TestSet(t *testing.T) {
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
+	l, err := Open(Off, first, logfile.Owner{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(first); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a log that is off has a file: %v", err)
+	}
+	end := run(t, l)
+	x := newExchange()
+	set := func(format, path string) {
+		t.Helper()
+		if err := l.Set(format, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Ended(x, 0)
+	set(Combined, first)
+	l.Ended(x, 0)
+	until(t, first, 1)
+	set(JSON, second)
+	l.Ended(x, 0)
+	if err := l.Set(Combined, filepath.Join(dir, "no", "such")); err == nil || !strings.Contains(err.Error(), "cannot open the access log") {
+		t.Errorf("error is %v", err)
+	}
+	l.Ended(x, 0)
+	set(Off, first)
+	l.Ended(x, 0)
+	end()
+	for path, want := range map[string]string{first: "192.0.2.7 -", second: `{"time":`} {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+		n := map[string]int{first: 1, second: 2}[path]
+		if len(lines) != n {
+			t.Errorf("%s has %d lines, want %d", path, len(lines), n)
+		}
+		for _, line := range lines {
+			if !strings.HasPrefix(line, want) {
+				t.Errorf("%s has %q", path, line)
+			}
+		}
+	}
+}
+
+// until waits until a file has that many lines.
+func until(t *testing.T, path string, lines int) {
+	t.Helper()
+	end := time.Now().Add(time.Minute)
+	for {
+		b, err := os.ReadFile(path)
+		if err == nil && bytes.Count(b, []byte("\n")) >= lines {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: %q, %v", path, b, err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func TestAllocations(t *testing.T) {
 	for _, format := range []string{Combined, JSON} {
-		l, err := Open(format, "-")
+		l, err := Open(format, "-", logfile.Owner{})
 		if err != nil {
 			t.Fatal(err)
 		}

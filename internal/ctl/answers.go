@@ -23,7 +23,9 @@ type Status struct {
 // WorkerCount says how many workers there are.
 type WorkerCount struct {
 	Ready  int `json:"ready"`  // that take requests
-	Wanted int `json:"wanted"` // that there are meant to be
+	Wanted int `json:"wanted"` // that there are meant to be now
+	Min    int `json:"min"`    // that there must be at least, whatever the load
+	Max    int `json:"max"`    // and at most
 }
 
 // Requests says how many have ended, and how.
@@ -76,7 +78,8 @@ type Drained struct {
 
 // Scaled is the result of "add" and "remove".
 type Scaled struct {
-	Wanted int `json:"wanted"` // workers that there are meant to be now
+	Min int `json:"min"` // workers that there must be at least now
+	Max int `json:"max"` // and at most; the same where their number is fixed
 }
 
 // Dumped is the result of "dump".

@@ -92,7 +92,7 @@ func results() map[string]any {
 	return map[string]any{
 		"status": &Status{
 			Version: "1.2", PID: 7, Uptime: 90_000, State: "not ready", Reason: "no worker is ready", Reloading: true, Generation: 3,
-			Addresses: []string{"http://127.0.0.1:8000", "unix:/run/s"}, Admin: "http://127.0.0.1:9090", Workers: WorkerCount{0, 2},
+			Addresses: []string{"http://127.0.0.1:8000", "unix:/run/s"}, Admin: "http://127.0.0.1:9090", Workers: WorkerCount{0, 2, 2, 2},
 			Requests: Requests{Total: 12, ByStatus: map[string]uint64{"2xx": 10, "5xx": 2, "none": 0}, InFlight: 4},
 			Queue:    Level{5, 2048}, Clients: Level{6, 10000}, Memory: Memory{9 << 20, 41 << 20},
 		},
@@ -102,8 +102,8 @@ func results() map[string]any {
 		},
 		"reload": &Reloaded{Generation: 4, Applied: []string{"log.level"}, Restart: []string{"server.bind"}},
 		"drain":  &Drained{Drained: true},
-		"add":    &Scaled{Wanted: 1},
-		"remove": &Scaled{Wanted: 3},
+		"add":    &Scaled{Min: 1, Max: 1},
+		"remove": &Scaled{Min: 2, Max: 3},
 		"dump":   &Dumped{Log: "/var/log/gw.log", Dumped: []string{"1", "2"}},
 		"kill":   &Killed{Worker: "2", PID: 9},
 	}
@@ -147,8 +147,8 @@ func TestShow(t *testing.T) {
 		"workers": shownWorkers,
 		"reload":  "reloaded: generation 4 serves\nchanged: log.level\nchanged, and not in effect until pyspeed-gw is started anew: server.bind\n",
 		"drain":   "drained: /ready says no, and connections end with their next answers; drain --undo takes it back\n",
-		"add":     "1 worker wanted now\n",
-		"remove":  "3 workers wanted now\n",
+		"add":     "1 worker from now on\n",
+		"remove":  "from 2 to 3 workers from now on, as the load asks for\n",
 		"dump":    "the stacks of workers 1, 2 are in /var/log/gw.log\n",
 		"kill 2":  "worker 2 (pid 9) was killed\n",
 	} {

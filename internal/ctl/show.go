@@ -27,7 +27,7 @@ func show(w io.Writer, r Request, result json.RawMessage) error {
 	case "drain":
 		err = showAs(&b, result, (*Drained).show)
 	case "add", "remove":
-		err = showAs(&b, result, func(s *Scaled, b *bytes.Buffer) { fmt.Fprintf(b, "%s wanted now\n", plural(s.Wanted, "worker")) })
+		err = showAs(&b, result, (*Scaled).show)
 	case "dump":
 		err = showAs(&b, result, (*Dumped).show)
 	case "kill":
@@ -86,7 +86,11 @@ func (s *Status) show(b *bytes.Buffer) {
 	if s.Admin != "" {
 		line("admin", "%s", s.Admin)
 	}
-	line("workers", "%d of %d ready, generation %d", s.Workers.Ready, s.Workers.Wanted, s.Generation)
+	bounds := ""
+	if s.Workers.Min != s.Workers.Max {
+		bounds = fmt.Sprintf(" (from %d to %d)", s.Workers.Min, s.Workers.Max)
+	}
+	line("workers", "%d of %d ready%s, generation %d", s.Workers.Ready, s.Workers.Wanted, bounds, s.Generation)
 	var classes []string
 	for _, class := range slices.Sorted(maps.Keys(s.Requests.ByStatus)) {
 		if n := s.Requests.ByStatus[class]; n > 0 {
@@ -136,6 +140,14 @@ func (d *Drained) show(b *bytes.Buffer) {
 		fmt.Fprintln(b, "drained: /ready says no, and connections end with their next answers; drain --undo takes it back")
 	default:
 		fmt.Fprintln(b, "no longer drained")
+	}
+}
+
+func (s *Scaled) show(b *bytes.Buffer) {
+	if s.Min == s.Max {
+		fmt.Fprintf(b, "%s from now on\n", plural(s.Max, "worker"))
+	} else {
+		fmt.Fprintf(b, "from %d to %d workers from now on, as the load asks for\n", s.Min, s.Max)
 	}
 }
 

@@ -1,7 +1,3 @@
-// Package logline is the log's text form: one line per record, time, level, message, then
-// key=value pairs.
-//
-// In: slog records, from any goroutine. Out: lines, each in one write.
 package logline
 
 import (
@@ -11,11 +7,28 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// New makes a logger: format is text or json, level debug, info, warning or error.
+// New makes a logger that writes to w at once: format is text or json, level debug, info, warning or error.
 func New(w io.Writer, format, level string) *slog.Logger {
+	return newLogger(&lockedWriter{w: w}, newRules(format, level))
+}
+
+// rules are what may change while loggers are in use.
+type rules struct {
+	least slog.LevelVar
+	json  atomic.Bool
+}
+
+func newRules(format, level string) *rules {
+	r := &rules{}
+	r.set(format, level)
+	return r
+}
+
+func (r *rules) set(format, level string) {
 	least := slog.LevelInfo
 	switch level {
 	case "debug":
@@ -25,27 +38,42 @@ func New(w io.Writer, format, level string) *slog.Logger {
 	case "error":
 		least = slog.LevelError
 	}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least}))
-	}
-	return slog.New(&handler{out: &output{w: w}, least: least})
+	r.least.Set(least)
+	r.json.Store(format == "json")
 }
 
-type output struct {
+func newLogger(w io.Writer, r *rules) *slog.Logger {
+	return slog.New(&handler{
+		rules: r, w: w, json: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: &r.least}),
+	})
+}
+
+// lockedWriter takes one write at a time.
+type lockedWriter struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-type handler struct {
-	out    *output
-	least  slog.Level
-	attrs  string
-	prefix string
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
-func (h *handler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.least }
+type handler struct {
+	*rules
+	w      io.Writer
+	attrs  string
+	prefix string
+	json   slog.Handler // the same, for the other format
+}
 
-func (h *handler) Handle(_ context.Context, r slog.Record) error {
+func (h *handler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.least.Level() }
+
+func (h *handler) Handle(ctx context.Context, r slog.Record) error {
+	if h.rules.json.Load() {
+		return h.json.Handle(ctx, r)
+	}
 	b := make([]byte, 0, 256)
 	b = r.Time.AppendFormat(b, "2006-01-02 15:04:05.000")
 	b = append(b, ' ')
@@ -58,9 +86,7 @@ func (h *handler) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	b = append(b, '\n')
-	h.out.mu.Lock()
-	defer h.out.mu.Unlock()
-	_, err := h.out.w.Write(b)
+	_, err := h.w.Write(b)
 	return err
 }
 
@@ -71,12 +97,14 @@ func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 		b = appendAttr(b, h.prefix, a)
 	}
 	c.attrs += string(b)
+	c.json = h.json.WithAttrs(attrs)
 	return &c
 }
 
 func (h *handler) WithGroup(name string) slog.Handler {
 	c := *h
 	c.prefix += name + "."
+	c.json = h.json.WithGroup(name)
 	return &c
 }
 

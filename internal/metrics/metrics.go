@@ -24,11 +24,7 @@ type Metrics struct {
 func New(failures []string) *Metrics {
 	m := &Metrics{set: vm.NewSet(), failures: map[string]*vm.Counter{}}
 	for i := range m.classes {
-		class := fmt.Sprintf("%dxx", i)
-		if i == 0 {
-			class = "none"
-		}
-		m.classes[i] = m.set.NewCounter(fmt.Sprintf("pyspeed_requests_total{status=%q}", class))
+		m.classes[i] = m.set.NewCounter(fmt.Sprintf("pyspeed_requests_total{status=%q}", class(i)))
 	}
 	m.bytesOut = m.set.NewCounter("pyspeed_response_body_bytes_total")
 	for _, f := range failures {
@@ -39,6 +35,14 @@ func New(failures []string) *Metrics {
 		m.queue.write(w, "pyspeed_queue_duration_seconds")
 	})
 	return m
+}
+
+// class names statuses by their first digit.
+func class(digit int) string {
+	if digit == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%dxx", digit)
 }
 
 // Gauge adds a value that is read when the metrics are.
@@ -57,6 +61,15 @@ func (m *Metrics) Ended(x *exchange.Exchange, now time.Duration) {
 	if x.Dispatched != 0 {
 		m.queue.observe(x.Dispatched - x.Accepted)
 	}
+}
+
+// Requests is how many have ended, by the class of their status: "2xx", or "none" where the client left first.
+func (m *Metrics) Requests() map[string]uint64 {
+	all := map[string]uint64{}
+	for i, c := range m.classes {
+		all[class(i)] = c.Get()
+	}
+	return all
 }
 
 // Failed counts a request that ended without the application's answer.

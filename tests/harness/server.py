@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -169,10 +169,10 @@ class Server:
         self.log = Log()
         self.addresses: list[Address] = []
         self.admin: Address | None = None
-        config = workspace / "pyspeed.toml"
-        config.write_text(spec.toml(), encoding="utf-8")
+        self.config = workspace / "pyspeed.toml"
+        self.config.write_text(spec.toml(), encoding="utf-8")
         self.process = subprocess.Popen(
-            [*spec.prefix, *spec.command(config)],
+            [*spec.prefix, *spec.command(self.config)],
             cwd=spec.directory,
             env={**clean_environment(), **spec.env},
             stdin=subprocess.DEVNULL,
@@ -184,6 +184,19 @@ class Server:
         )
         self._collector = threading.Thread(target=self.log.collect, args=(self.process.stdout,), daemon=True)
         self._collector.start()
+
+    def configure(self, **tables: Mapping[str, Any]) -> None:
+        """Writes these over the settings in its file, at once; the server has to be told."""
+        settings = {name: dict(table) for name, table in self.spec.settings.items()}
+        for name, table in tables.items():
+            settings.setdefault(name, {}).update(table)
+        self.spec = replace(self.spec, settings=settings)
+        written = self.config.with_name("written.toml")
+        written.write_text(self.spec.toml(), encoding="utf-8")
+        written.replace(self.config)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
 
     @classmethod
     def start(cls, spec: Spec, workspace: Path) -> Server:
