@@ -15,7 +15,7 @@ BINARY  := bin/pyspeed-gw
 # Interpreters the shim is tested with in `make conformance`: names on PATH, or paths.
 PYTHONS ?= $(shell .ci/pythons)
 
-.PHONY: help run build test conformance race fuzz lint fmt bench bench-full pytest gotest e2e shim requirements pythons more-pythons peers asgion
+.PHONY: help run build test conformance race fuzz lint fmt bench bench-full pytest gotest e2e shim requirements pythons more-pythons peers asgion soak
 
 help:
 	@sed -n 's/^# //p' Makefile | head -5
@@ -102,6 +102,11 @@ peers: build $(VENV)/.peers
 $(VENV)/.peers: tests/peers/requirements.txt $(VENV)/.installed
 	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt
 	@touch $@
+
+# Minutes of mixed traffic with clients that vanish, reloads and killed workers: nothing may grow.
+SOAK_MINUTES ?= 10
+soak: build $(VENV)/.installed
+	$(PY) tests/soak.py --minutes $(SOAK_MINUTES)
 
 # asgion judges the ASGI side: every ASGI shop under the whole of the shop's suite. Python 3.12 or later.
 asgion: build

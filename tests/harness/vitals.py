@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import processes
@@ -49,3 +50,10 @@ def assert_recovers(server: Server, before: Vitals, slack: int = 32 * 1024 * 102
         return True
 
     eventually(as_before, "the gateway is as before")
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """How much y rises with each unit of x: the slope of the line through the points with the least squares."""
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    spread = sum((value - mean_x) ** 2 for value in x)
+    return sum((at - mean_x) * (value - mean_y) for at, value in zip(x, y)) / spread
