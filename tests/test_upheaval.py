@@ -1,7 +1,7 @@
 """Everything that is done to workers, under constant load that checks every answer and counts every run.
 
 No request is lost but those that had begun in a killed worker, which get 502 and are counted; none runs twice. The
-numbers are those of a quick look; PYSPEED_UPHEAVAL=full (``make upheaval``, part of ``make conformance``) takes 100 reloads, 100
+numbers are those of a quick look; with PYSPEED_UPHEAVAL=full (``make upheaval``) there are 100 reloads, 100
 recyclings and 20 kills.
 """
 
