@@ -15,7 +15,7 @@ BINARY  := bin/pyspeed-gw
 # Interpreters the shim is tested with in `make conformance`: names on PATH, or paths.
 PYTHONS ?= $(shell .ci/pythons)
 
-.PHONY: help run build test conformance race fuzz lint fmt bench bench-full pytest gotest e2e shim requirements pythons more-pythons peers asgion soak
+.PHONY: help run build test conformance race fuzz lint fmt bench bench-full pytest gotest e2e shim requirements pythons more-pythons peers asgion soak upheaval
 
 help:
 	@sed -n 's/^# //p' Makefile | head -5
@@ -66,7 +66,7 @@ shim: $(VENV)/.installed
 e2e: build $(VENV)/.installed
 	$(PY) -m pytest -q tests
 
-conformance: race lint fuzz pythons peers asgion
+conformance: race lint fuzz pythons peers asgion upheaval
 
 race: $(VENV)/.installed
 	PYSPEED_TEST_PYTHON=$(abspath $(PY)) CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 12m ./...
@@ -102,6 +102,10 @@ peers: build $(VENV)/.peers
 $(VENV)/.peers: tests/peers/requirements.txt $(VENV)/.installed
 	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt
 	@touch $@
+
+# A hundred reloads, a hundred recyclings and twenty killed workers under load that checks every answer.
+upheaval: build $(VENV)/.installed
+	PYSPEED_UPHEAVAL=full $(PY) -m pytest -q tests/test_upheaval.py
 
 # Minutes of mixed traffic with clients that vanish, reloads and killed workers: nothing may grow.
 SOAK_MINUTES ?= 10

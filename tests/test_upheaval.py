@@ -39,8 +39,8 @@ class Operator:
 
     def ctl(self, *arguments: str) -> Any:
         command = [str(binary()), "ctl", "--socket", str(self._socket), *arguments, "--json"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
-        assert done.returncode == 0, f"{command}: {done.returncode}: {done.stdout.decode()}"
+        done = subprocess.run(command, capture_output=True, timeout=60)
+        assert done.returncode == 0, f"{command}: {done.returncode}: {done.stderr.decode()}"
         return json.loads(done.stdout)
 
     def signal(self, number: int) -> None:
@@ -88,7 +88,7 @@ def test_nothing_is_lost(operate: Callable[..., Operator], interface: str, nonce
 
         for _ in range(RECYCLINGS):
             mark = load.done
-            worker = operator.ctl("workers")["workers"][0]
+            worker = operator.ctl("workers")[0]
             operator.ctl("drain", worker["id"])
             eventually(lambda pid=worker["pid"]: pid not in operator.pids(), "it is replaced")  # type: ignore[misc]
             eventually(lambda mark=mark: load.done > mark, "load goes on")  # type: ignore[misc]
