@@ -285,18 +285,3 @@ func (s *scaler) tellShort(d scaling.Decision, sample *scaling.Sample) {
 			"workers", sample.Count, "mib", (sample.Memory+sample.Leaving)/mib, "largest_mib", sample.Largest/mib, "max_memory_mib", most/mib)
 	}
 }
-
-var errNoScaler = errors.New("cannot change the number of workers: there are none, an upstream takes every request")
-
-// Scale makes it n workers more, or fewer where n is negative: of a fixed number at once, of a range the minimum. It returns
-// how many there must and may be from now on.
-func (g *Gateway) Scale(n int) (least, most int, err error) {
-	switch {
-	case g.cfg.WholeSite():
-		return 0, 0, errNoScaler
-	case g.attached:
-		return 1, 1, errors.New("cannot change the number of workers: the process that started the gateway is the only one")
-	}
-	b := g.scaler.shift(n)
-	return b.Min, b.Max, nil
-}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -177,7 +178,8 @@ def crew(start: Callable[..., Server], tmp_path: Path) -> Open:
         (tmp_path / "app.py").write_text(APP)
         (tmp_path / "flask_app.py").write_text(FLASK)
         target = target if ":" in target else f"app:{target}"
-        settings = {"workers": {"count": count, "idle_timeout": "1s", **workers}}
+        number = int(count) if count.isdigit() else count
+        settings = {"workers": {"count": number, "idle_timeout": "1s", **workers}}
         return Crew(start(Spec(target, tmp_path, settings=settings, env=env or {})), tmp_path)
 
     return start_one
@@ -208,15 +210,14 @@ def test_a_held_event_loop_is_not_enough(crew: Open) -> None:
 
 
 @pytest.mark.limit(120)
-def test_computing_workers_are_no_more_than_the_cpus(crew: Open) -> None:
-    cpus = len(os.sched_getaffinity(0))
-    if cpus < 2:
+def test_a_computing_event_loop_is_not_enough(crew: Open) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("one CPU is busy with one worker")
     compute = (
         "def work(s):\n    end = time.thread_time() + s\n    while time.thread_time() < end: pass\ntime.sleep = work"
     )
     one = crew("1-2", "asgi", env={"AT_IMPORT": compute})
-    with one.load(clients=2, ms=20):
+    with one.load(clients=8, ms=20):
         one.wait_for(2)
     one.assert_each_ran_once()
 
@@ -267,6 +268,33 @@ def test_what_is_in_use_stays_open(crew: Open) -> None:
         stream.close()
     one.wait_for(1)
     one.assert_each_ran_once()
+
+
+@pytest.mark.limit(300)
+def test_from_1_to_8_to_1_by_signals(crew: Open, interface: str) -> None:
+    one = crew("1", interface)
+    with one.load(clients=16, ms=2):
+        for count in range(2, 9):
+            os.kill(one.server.pid, signal.SIGTTIN)
+            one.wait_for(count)
+        for count in range(7, 0, -1):
+            os.kill(one.server.pid, signal.SIGTTOU)
+            one.wait_for(count)
+        os.kill(one.server.pid, signal.SIGTTOU)
+        asked = len(one.answers)
+        eventually(lambda: len(one.answers) > asked + 100, "the last worker answers on")
+    one.wait_for(1)
+    one.assert_each_ran_once()
+
+
+def test_signals_move_the_minimum_of_a_range(crew: Open) -> None:
+    one = crew("1-3")
+    os.kill(one.server.pid, signal.SIGTTIN)
+    one.wait_for(2)
+    assert one.events("up", "minimum") == 1
+    os.kill(one.server.pid, signal.SIGTTOU)
+    one.wait_for(1)
+    assert one.events("down", "idle") == 1
 
 
 def test_the_first_request_starts_a_worker(crew: Open, interface: str) -> None:
