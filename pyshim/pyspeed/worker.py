@@ -171,6 +171,10 @@ def load(settings: Dict[str, Any], with_module: Callable[[ModuleType], None]) ->
             from . import greenlets
 
             greenlets.patch(settings.get("interface", "auto"))
+        if settings.get("reload"):
+            from . import development
+
+            development.begin()
         wanted = settings.get("interface", "auto")
         app = loader.load(target, bool(settings.get("factory")), wanted, with_module)
         return app, loader.interface(app, wanted, target)
