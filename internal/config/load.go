@@ -122,6 +122,10 @@ func (m *merge) finish(env map[string]string, dir string) error {
 		c.Log.Access = "combined"
 		m.sources.origins[keyAccess] = file.origin
 	}
+	if c.Reload.Enabled && m.last[keyCount].origin.Kind == "default" {
+		c.Workers.Count = Count{Min: 1, Max: 1} // one is there soonest
+		m.sources.origins[keyCount] = m.sources.origins[keyReload]
+	}
 	if bare, ok := strings.CutSuffix(c.App.Target, "()"); ok {
 		c.App.Target, c.App.Factory = bare, true
 		m.sources.origins[keyFactory] = m.sources.origins[keyTarget]

@@ -59,6 +59,7 @@ const (
 	keyCount      = "workers.count"
 	keyModel      = "workers.model"
 	keyInterface  = "app.interface"
+	keyReload     = "reload.enabled"
 )
 
 // options lists every option, the keys of one table next to each other.
@@ -346,10 +347,10 @@ func options() []option {
 		},
 
 		{
-			key: "reload.enabled", applies: AtRestart, kind: boolean{}, value: "false", flags: []string{"--reload"},
+			key: keyReload, applies: AtRestart, kind: boolean{}, value: "false", flags: []string{"--reload"},
 			field: func(c *Config) any { return &c.Reload.Enabled },
 			help:  "for development: replace the workers when a source file changes, and refresh the browser",
-			more:  "Requests that arrive meanwhile wait and are answered by the new code.",
+			more:  "Requests that arrive meanwhile wait and are answered by the new code. There is one worker then, unless `workers.count` says otherwise. See [development.md](development.md).",
 		},
 		{
 			key: "reload.directories", applies: AtRestart, kind: texts{"folders", nil}, value: "", flags: []string{"--reload-dir"},
