@@ -86,16 +86,12 @@ def _interface(value: Any) -> str:
 
 
 _TLS = "terminate TLS in front of PySpeed"
-_RELOAD = (
-    "reloading is not there yet; start the program again after a change, for example with "
-    "`watchfiles 'python main.py'` or `watchmedo auto-restart`"
-)
+_RELOADER = "the gateway watches by itself, by events where the file system has them"
 _HTTP = "the gateway speaks HTTP/1.1 by itself, and there is nothing to choose"
 _WEBSOCKETS = "WebSockets are not served yet"
 _PROXIES = "forwarded addresses are not taken from requests"
 _RECYCLE = "workers are not recycled, and the calling process is one"
 _LOGGING = "the gateway logs by itself; log_level and access_log say what"
-_WITH_RELOAD = "says how to reload, which is refused"
 _BUFFERS = "the gateway sizes its buffers itself; server.buffer_body and server.buffer_budget bound them"
 _SERVER = "answers have a Server field; to send another one, let the application set it"
 _ADMIN = 'use options={"admin.bind": "127.0.0.1:9090"}'
@@ -207,15 +203,22 @@ KEYWORDS: Dict[str, Keyword] = {
     "pid_file": _option("server.pid"),
     "pid_path": _option("server.pid"),
     # Reloading.
-    "reload": _refused(_RELOAD, False),
-    "reloader": _refused(_RELOAD, False),
-    "use_reloader": _refused(_RELOAD, False),
-    **_each(
-        "reload_dirs reload_includes reload_excludes reload_delay reload_paths reload_ignore_dirs "
-        "reload_ignore_patterns reload_ignore_paths reload_filter reload_tick reload_ignore_worker_failure "
-        "extra_files exclude_patterns reloader_interval reloader_type interval",
-        _ignored(_WITH_RELOAD),
-    ),
+    "reload": _handled("True: replaces the workers when a source file changes; needs the application by name"),
+    "reloader": _handled("as `reload`"),
+    "use_reloader": _handled("as `reload`"),
+    "reload_dirs": _option("reload.directories"),
+    "reload_paths": _option("reload.directories"),
+    "reload_includes": _option("reload.include"),
+    "extra_files": _option("reload.include"),
+    "reload_excludes": _option("reload.exclude"),
+    "exclude_patterns": _option("reload.exclude"),
+    "reload_ignore_dirs": _option("reload.exclude"),
+    "reload_ignore_paths": _option("reload.exclude"),
+    "reload_delay": _option("reload.delay", seconds),
+    "reload_ignore_patterns": _refused("these are regular expressions; name files with reload_excludes", (), []),
+    "reload_filter": _refused("name files with reload_includes and reload_excludes"),
+    "reload_ignore_worker_failure": _ignored("after code that fails the next change is waited for"),
+    **_each("reload_tick reloader_interval reloader_type interval", _ignored(_RELOADER)),
     # Limits and timeouts.
     "timeout_keep_alive": _option("server.timeouts.idle", seconds),
     "keep_alive_timeout": _option("server.timeouts.idle", seconds),
@@ -308,6 +311,8 @@ KEYWORDS: Dict[str, Keyword] = {
 }
 
 _ALIASES = {
+    "reloader": "reload",
+    "use_reloader": "reload",
     "hostname": "host",
     "address": "host",
     "unix_socket": "uds",
@@ -349,8 +354,8 @@ def plan(app: Any, keywords: Mapping[str, Any], environ: Mapping[str, str], free
     _application(result, given, settings)
     if "log.access_file" in settings:
         settings.setdefault("log.access", "combined")
-    if "config" not in given and not environ.get("PYSPEED_LOG_LEVEL"):
-        # The terminal is the program's own.
+    if "config" not in given and not environ.get("PYSPEED_LOG_LEVEL") and "reload.enabled" not in settings:
+        # The terminal is the program's own; under reload it is where one looks for what happens.
         settings.setdefault("log.level", "warning")
     # The file is named always: what a pyspeed.toml that happens to lie around says is for the command line.
     result.arguments += ["--config=" + text(given.get("config", os.devnull))]
@@ -388,13 +393,18 @@ def _put(settings: Dict[str, str], key: str, value: str, name: str) -> None:
 
 def _processes(result: Plan, given: Mapping[str, Any], settings: Dict[str, str]) -> None:
     workers = given.get("workers", settings.pop("workers.count", None))
-    result.spawned = workers is not None and str(workers) != "1"
-    if result.spawned:
-        if not isinstance(result.app, str):
-            raise ValueError(
-                "cannot start %s workers from an application object: every worker imports the application itself; "
-                'name it, as in run_app("main:app", workers=%s)' % (workers, workers)
-            )
+    several = workers is not None and str(workers) != "1"
+    if given.get("reload"):
+        _put(settings, "reload.enabled", "true", "reload")
+    reloads = settings.get("reload.enabled") == "true"
+    result.spawned = several or reloads
+    if result.spawned and not isinstance(result.app, str):
+        raise ValueError(
+            "cannot %s an application object: every worker imports the application itself; "
+            'name it, as in run_app("main:app", %s)'
+            % (("reload", "reload=True") if reloads else ("start %s workers from" % workers, "workers=%s" % workers))
+        )
+    if several:
         settings["workers.count"] = text(workers)
     if "threaded" in given and not given["threaded"]:
         _put(settings, "workers.threads", "1", "threaded")
@@ -412,7 +422,9 @@ def _application(result: Plan, given: Mapping[str, Any], settings: Dict[str, str
     if result.spawned:
         for name, wanted in (("debug", result.debug), ("use_debugger", result.debugger), ("loop", result.loop)):
             if wanted:
-                raise ValueError("cannot take %s=%r with several workers: set it in the application" % (name, wanted))
+                raise ValueError(
+                    "cannot take %s=%r with several workers or reload: set it in the application" % (name, wanted)
+                )
     if given.get("load_dotenv") and os.path.isfile(".env"):
         settings.setdefault("app.env_file", os.path.abspath(".env"))
 

@@ -65,7 +65,10 @@ def test_arguments(given: Dict[str, Any], flags: List[str]) -> None:
         ({"host": "a", "hostname": "b"}, TypeError, "host twice"),
         ({"threads": 2, "options": {"workers.threads": 3}}, TypeError, "workers.threads twice"),
         ({"threads": 2, "threaded": False}, TypeError, "workers.threads twice"),
-        ({"reload": True}, ValueError, "reloading is not there yet"),
+        ({"reload": True}, ValueError, r'cannot reload an application object.*run_app\("main:app", reload=True\)'),
+        ({"use_reloader": True, "workers": 2}, ValueError, "cannot reload an application object"),
+        ({"options": {"reload.enabled": True}}, ValueError, "cannot reload an application object"),
+        ({"reload_ignore_patterns": ["x"]}, ValueError, "regular expressions"),
         ({"ssl_certfile": "cert.pem"}, ValueError, "terminate TLS in front"),
         ({"ssl_context": "adhoc"}, ValueError, "terminate TLS in front"),
         ({"workers": 2}, ValueError, r'name it, as in run_app\("main:app", workers=2\)'),
@@ -91,6 +94,26 @@ def test_workers_take_a_name() -> None:
     assert not keywords.plan("main:app", {}, {}).spawned
     with pytest.raises(ValueError, match="several workers"):
         keywords.plan("main:app", {"workers": 3, "debug": True}, {})
+
+
+def test_reload_takes_a_name() -> None:
+    for given in ({"reload": True}, {"use_reloader": True}, {"reloader": 1}, {"options": {"reload.enabled": "true"}}):
+        plan = keywords.plan("main:app", given, {})
+        assert plan.spawned
+        # Its lines say what is going on.
+        assert plan.arguments[1:] == ["--set=reload.enabled=true", "--", "main:app"]
+    more = {"reload_dirs": ["a", Path("b")], "reload_excludes": "x/**", "reload_delay": 0.1, "extra_files": ["c.ini"]}
+    assert keywords.plan("main:app", {"reload": True, **more}, {}).arguments[1:-2] == [
+        "--set=reload.directories=a,b",
+        "--set=reload.exclude=x/**",
+        "--set=reload.delay=0.100s",
+        "--set=reload.include=c.ini",
+        "--set=reload.enabled=true",
+    ]
+    assert "--set=workers.count=2" in keywords.plan("main:app", {"reload": True, "workers": 2}, {}).arguments
+    assert not keywords.plan("main:app", {"reload": False}, {}).spawned
+    with pytest.raises(ValueError, match="or reload"):
+        keywords.plan("main:app", {"reload": True, "debug": True}, {})
 
 
 def test_log_level_is_low_where_nobody_says_otherwise() -> None:
