@@ -82,6 +82,7 @@ type Dispatcher struct {
 	workers   []*worker
 	stopping  bool
 	held      bool // by Hold
+	heldFrom  time.Duration
 	starting  int  // workers on their way
 	awaited   bool // requests may have waited longer than QueueTimeout for one
 	// early is what was said of workers before Serve was called for them.
@@ -157,11 +158,16 @@ func (d *Dispatcher) wait(c *call) bool {
 	return true
 }
 
-// choose returns the least busy worker with room in its window, or nil. With d.mu held.
+// choose returns a worker for a request that comes now, or nil. With d.mu held.
 func (d *Dispatcher) choose() *worker {
 	if d.held {
 		return nil
 	}
+	return d.leastBusy()
+}
+
+// leastBusy returns the least busy worker with room in its window, or nil. With d.mu held.
+func (d *Dispatcher) leastBusy() *worker {
 	var best *worker
 	for _, w := range d.workers {
 		if w.serving && !w.suspended.Load() && w.outstanding < w.window && (best == nil || w.outstanding < best.outstanding) {
@@ -174,8 +180,8 @@ func (d *Dispatcher) choose() *worker {
 // feed gives waiting requests to workers with room. With d.mu held; the calls
 // returned have a body to pump once it is released. self flushes its own records.
 func (d *Dispatcher) feed(now time.Duration, self *worker) (pump []*call) {
-	for d.queue.len > 0 {
-		w := d.choose()
+	for d.queue.len > 0 && (!d.held || d.queue.first().since < d.heldFrom) {
+		w := d.leastBusy()
 		if w == nil {
 			return pump
 		}

@@ -3,14 +3,21 @@ package dispatch
 import (
 	"slices"
 	"time"
+
+	"pyspeed/gateway/exchange"
 )
 
 // Hold keeps every request in the queue until Release: none goes to a worker, none has waited too long. One
 // that does not fit gets 503, and Stop refuses all. What workers have goes on. Once is enough, whoever else asked.
-func (d *Dispatcher) Hold() {
+func (d *Dispatcher) Hold() { d.HoldFrom(0) }
+
+// HoldFrom is Hold for what comes at a time or later; what came before goes to workers, also if it was held so far.
+func (d *Dispatcher) HoldFrom(t time.Duration) {
 	d.mu.Lock()
-	d.held = true
+	d.held, d.heldFrom = true, t
+	pump := d.feed(d.Now(), nil)
 	d.mu.Unlock()
+	startPumps(pump)
 }
 
 // Release ends Hold. The waiting time of what waited counts from now.
@@ -26,6 +33,22 @@ func (d *Dispatcher) Release() {
 	pump := d.feed(now, nil)
 	d.mu.Unlock()
 	startPumps(pump)
+}
+
+// Divert has somebody else answer what came before a time and waits. to is called on the caller's goroutine, must not
+// block, and must leave Exchange.Source as it is.
+func (d *Dispatcher) Divert(t time.Duration, to func(x *exchange.Exchange)) {
+	var all []*exchange.Exchange
+	d.mu.Lock()
+	for c := d.queue.first(); c != nil && c.since < t; c = d.queue.first() {
+		d.queue.pop()
+		d.finish(c)
+		all = append(all, c.x)
+	}
+	d.mu.Unlock()
+	for _, x := range all {
+		to(x)
+	}
 }
 
 // Starting says how many workers are on their way; one counts until Serve has it. While there is one and none

@@ -3,6 +3,8 @@ package dispatch
 import (
 	"testing"
 	"time"
+
+	"pyspeed/gateway/exchange"
 )
 
 // TestHold: what comes waits, is not late, may leave or find no room, and goes to the workers in order once released.
@@ -80,6 +82,69 @@ func TestHoldCountsFromRelease(t *testing.T) {
 	if n, m := r.count(FailQueueTime), r.count(FailStopping); n != 1 || m != 2 {
 		t.Errorf("%d were late, %d refused", n, m)
 	}
+}
+
+// TestHoldFrom: what came before goes to workers, in order, also when the time moves on; what came later waits.
+func TestHoldFrom(t *testing.T) {
+	r := newRig(t, Settings{InFlight: 1})
+	w := startWorker(t, r.Dispatcher, "1", Worker{})
+	ask := func(path string) *recorder {
+		r.clock.advance(time.Second)
+		_, a := r.ask(path)
+		return a
+	}
+	answer := func(a *recorder) {
+		t.Helper()
+		req := w.request()
+		if req.nonce != a.nonce {
+			t.Errorf("%s came, want %s", req.nonce, a.nonce)
+		}
+		w.answer(req.id, req.nonce)
+		a.want(200, a.nonce)
+	}
+	busy, early := ask(nonce(0)), ask(nonce(1))
+	r.clock.advance(time.Second)
+	r.HoldFrom(r.clock.Now())
+	late := ask(nonce(2))
+	answer(busy)
+	answer(early)
+	w.none()
+	r.clock.advance(time.Second)
+	r.HoldFrom(r.clock.Now())
+	later := ask(nonce(3))
+	answer(late)
+	w.none()
+	r.clock.advance(time.Hour)
+	r.expire()
+	r.Release()
+	answer(later)
+}
+
+// TestDivert: what waits and came before is somebody else's, and the client that leaves too.
+func TestDivert(t *testing.T) {
+	r := newRig(t, Settings{})
+	w := startWorker(t, r.Dispatcher, "1", Worker{})
+	r.Hold()
+	gone, a := r.ask("/a")
+	_, b := r.ask("/b")
+	r.clock.advance(time.Second)
+	at := r.clock.Now()
+	r.clock.advance(time.Second)
+	_, c := r.ask("/c")
+	first := true
+	r.Divert(at, func(x *exchange.Exchange) {
+		if first {
+			gone.x.Source.Cancelled() // too late: it is being answered
+		}
+		first = false
+		_ = x.Writer.Answer(500, nil, []byte("not here"))
+	})
+	a.want(500, "not here")
+	b.want(500, "not here")
+	w.none()
+	r.Release()
+	w.answer(w.request().id, "")
+	c.want(200, "")
 }
 
 // TestStarting: while the first worker starts, requests wait for it; once it serves, as long as any.
