@@ -18,7 +18,12 @@ func (g *Gateway) responder() exchange.Responder {
 	if g.cfg.Compress.Enabled {
 		filtered = newCompress(&g.cfg.Compress).Wrap
 	}
-	rest := filtered(g.dispatcher)
+	var workers exchange.Responder = g.dispatcher
+	live := func(r exchange.Responder) exchange.Responder { return r }
+	if g.developer != nil {
+		workers, live = g.developer, g.developer.hub.Responder
+	}
+	rest := filtered(workers)
 	list := make([]route, 0, len(g.upstreams)+len(g.cfg.Statics))
 	for _, u := range g.upstreams {
 		list = append(list, route{strings.TrimSuffix(u.Route, "/"), filtered(u)})
@@ -29,9 +34,9 @@ func (g *Gateway) responder() exchange.Responder {
 		}
 	}
 	if len(list) == 0 {
-		return serverWide{rest}
+		return serverWide{live(rest)}
 	}
-	return serverWide{newRoutes(rest, list)}
+	return serverWide{live(newRoutes(rest, list))}
 }
 
 // openStatics opens what [[static]] describes.

@@ -53,6 +53,7 @@ type Gateway struct {
 	supervisor *supervisor.Supervisor
 	upstreams  []*upstream.Upstream
 	statics    *static.Set // nil: there are none
+	developer  *developer  // nil unless the source is watched
 	stopping   atomic.Bool
 	workers    atomic.Pointer[config.Workers] // as they were last configured
 	scaler     *scaler
@@ -75,6 +76,8 @@ type Gateway struct {
 	// Operation is what can be operated. Set it before Run.
 	Operation Operation
 
+	// ConfigFile is where the configuration was read from; "" for nowhere. Set it before Run.
+	ConfigFile string
 	// Listening is called once, when clients can connect, with the addresses as a client would write them; nil is
 	// allowed. Set it before Run. On Run's goroutine.
 	Listening func(addresses []string)
@@ -124,7 +127,12 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	g.version = version
 	g.workers.Store(&cfg.Workers)
 	g.attached = start.Attached != nil
-	workers := supervisor.Settings{Launch: g.launch(cfg, start), Archive: start.Archive, Log: log, Attached: start.Attached}
+	if g.developer = g.newDeveloper(cfg, start); g.developer != nil {
+		p.endStreams = streamGrace
+	}
+	workers := supervisor.Settings{
+		Launch: g.launch(cfg, start), Archive: start.Archive, Log: log, Attached: start.Attached, Patient: g.developer != nil,
+	}
 	if !cfg.WholeSite() {
 		g.observe(&workers)
 	}
@@ -260,8 +268,13 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 		running.Go(func() { u.Run(background) })
 	}
 
+	endDeveloper := func() {}
 	if !g.cfg.WholeSite() {
-		if err := g.supervisor.Start(stop); err != nil {
+		begin := g.supervisor.Start
+		if g.developer != nil {
+			begin = g.developer.begin
+		}
+		if err := begin(stop); err != nil {
 			if stop.Err() != nil {
 				return nil // asked to stop while starting
 			}
@@ -270,9 +283,13 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 		if !g.attached {
 			running.Go(func() { g.scaler.run(background) })
 		}
+		if g.developer != nil {
+			endDeveloper = g.developer.runBeside(background, &running)
+		}
 	}
 	edges, err := g.edges(g.listeners)
 	if err != nil {
+		endDeveloper()
 		g.stopWorkers(hurry)
 		return err
 	}
@@ -295,6 +312,7 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 	case <-stop.Done():
 		g.log.Info("stopping: waiting for requests to end")
 	}
+	endDeveloper() // its streams and what it holds back
 	g.stop(hurry, edges)
 	return err
 }

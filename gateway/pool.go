@@ -21,6 +21,8 @@ type pool struct {
 	dispatcher *dispatch.Dispatcher
 	serving    func(w *supervisor.Worker) // told of each worker before it serves
 	log        *slog.Logger
+	// endStreams is how long after the draining of a worker began its event streams are ended; 0: they are not.
+	endStreams time.Duration
 
 	timeout atomic.Int64 // workers.timeout
 
@@ -91,6 +93,9 @@ func (p *pool) Drain(w *supervisor.Worker) <-chan struct{} {
 	case <-empty:
 		return empty
 	default:
+	}
+	if p.endStreams > 0 {
+		time.AfterFunc(p.endStreams, func() { p.dispatcher.EndStreams(w.ID) })
 	}
 	if p.dispatcher.Ready() > 0 {
 		go func() {

@@ -19,7 +19,7 @@ func (g *Gateway) launch(cfg *config.Config, start Start) supervisor.Launch {
 	if start.Attached != nil {
 		b.Max, count = 1, 1
 	}
-	return supervisor.Launch{
+	l := supervisor.Launch{
 		Python: start.Python, Directory: cfg.App.Directory, Env: start.Env, Count: count,
 		Overlap: w.Overlap, Warmup: w.Warmup, Preload: w.Preload,
 		StartupTimeout: w.StartupTimeout, ImportTimeout: cfg.App.ImportTimeout, LifespanTimeout: cfg.App.LifespanTimeout,
@@ -33,6 +33,11 @@ func (g *Gateway) launch(cfg *config.Config, start Start) supervisor.Launch {
 			"environment": start.toAttached(),
 		},
 	}
+	if cfg.Reload.Enabled && start.Attached == nil {
+		l.Start["reload"] = true
+		l.DrainTimeout = developmentDrain
+	}
+	return l
 }
 
 // milliseconds is d as control messages have it, which hold 31 bits.

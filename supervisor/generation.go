@@ -33,6 +33,8 @@ type Launch struct {
 	// ShutdownTimeout is how long a worker may take to finish its requests and
 	// exit; 0: 30 s.
 	ShutdownTimeout time.Duration
+	// DrainTimeout is the same for a worker whose successor serves already; 0: ShutdownTimeout.
+	DrainTimeout time.Duration
 	// When a worker is replaced; 0: not for that.
 	MaxRequests       int
 	MaxRequestsJitter int           // most that is added to MaxRequests, at random for each worker

@@ -211,6 +211,13 @@ func (s *Supervisor) tooLate(w *Worker, clock *startTime, part bool) error {
 	return &StartupError{ExitCode: ExitCannotStart, Worker: w.ID, Stage: "timeout", Summary: summary}
 }
 
+// drain has w get no more requests. Called by who ends it, at most once before end.
+func (s *Supervisor) drain(w *Worker, why ending) {
+	w.stopFor(why)
+	w.compareAndSwap(Ready, Draining)
+	w.empty = s.pool.Drain(w)
+}
+
 // end drains w, stops it and waits until it is gone; within bounds that, 0: its generation's
 // time. A worker that is gone already costs nothing.
 func (s *Supervisor) end(w *Worker, why ending, within time.Duration) {
@@ -219,9 +226,10 @@ func (s *Supervisor) end(w *Worker, why ending, within time.Duration) {
 	}
 	ctx, cancel := s.stopping(within)
 	defer cancel()
-	w.stopFor(why)
-	w.compareAndSwap(Ready, Draining)
-	w.retire(ctx, s.pool.Drain(w))
+	if w.empty == nil {
+		s.drain(w, why)
+	}
+	w.retire(ctx, w.empty)
 }
 
 // over is called once for every worker that is gone, after the Pool was told.

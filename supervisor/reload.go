@@ -236,7 +236,7 @@ func (s *Supervisor) prepare(ctx context.Context, g *generation, slots []*slot) 
 }
 
 // discard ends a worker that was ready and never served.
-func (s *Supervisor) discard(sl *slot, w *Worker, why ending) { sl.stop(w, why) }
+func (s *Supervisor) discard(sl *slot, w *Worker, why ending) { sl.stop(w, why, 0) }
 
 // goBack gives slots a worker of the generation they had before, some at once. Where that cannot be started
 // any more the new one stays: it serves.

@@ -28,13 +28,16 @@ type slot struct {
 	// launch spawns a worker and returns it when it is ready; nil, with an
 	// error, when it did not become ready and is gone, also because ctx ended.
 	launch func(ctx context.Context, sl *slot, g *generation) (*Worker, error)
+	// drain has a worker get no more requests.
+	drain func(w *Worker, why ending)
 	// end drains and stops a worker and waits until it is gone.
 	end func(w *Worker, why ending, within time.Duration)
 	// over is told of each worker that is gone, after the Pool was.
 	over func(sl *slot, w *Worker)
 	// starting is told once how the first launch went; nil for a slot that was
-	// added later. When that launch failed the slot is done.
+	// added later. When that launch failed the slot is done, or, if it is patient, waits for a swap.
 	starting chan<- error
+	patient  bool
 	// lost is told why a worker that cannot be replaced is gone, on the slot's goroutine; nil where it can be.
 	lost func(cause error)
 
@@ -163,7 +166,7 @@ func (sl *slot) began(l launched) bool {
 		sl.serve(l.worker)
 	}
 	if sl.tellStart(l.err) {
-		return l.err == nil
+		return l.err == nil || sl.patient
 	}
 	if l.err != nil && !sl.isRetired() {
 		wait := sl.back.next(false, 0)
@@ -230,6 +233,9 @@ func (sl *slot) take(x swap) {
 	sl.mu.Unlock()
 	sl.serve(x.successor)
 	sl.tellStart(nil)
+	if old != nil {
+		sl.drain(old, x.why) // before anybody hears of the swap: what comes from then on is the successor's
+	}
 	x.taken <- true
 	if old == nil {
 		close(x.gone)
@@ -237,7 +243,7 @@ func (sl *slot) take(x swap) {
 	}
 	sl.ending.Go(func() {
 		defer close(x.gone)
-		sl.stop(old, x.why)
+		sl.stop(old, x.why, old.generation.DrainTimeout)
 	})
 }
 
@@ -251,7 +257,7 @@ func (sl *slot) giveUp(why ending) {
 	st.giveUp(givenUp{why})
 	sl.ending.Go(func() {
 		if l := <-st.done; l.err == nil { // it was ready just before
-			sl.stop(l.worker, why)
+			sl.stop(l.worker, why, 0)
 		}
 	})
 }
@@ -273,13 +279,13 @@ func (sl *slot) leave() {
 	}
 	sl.giveUp(why)
 	if sl.serving != nil {
-		sl.stop(sl.serving, why)
+		sl.stop(sl.serving, why, 0)
 	}
 }
 
-// stop sees a worker that was ready to its end.
-func (sl *slot) stop(w *Worker, why ending) {
-	sl.end(w, why, 0)
+// stop sees a worker that was ready to its end; within bounds that, 0: its generation's time.
+func (sl *slot) stop(w *Worker, why ending, within time.Duration) {
+	sl.end(w, why, within)
 	sl.settle(w)
 	level := slog.LevelInfo
 	if !errors.Is(w.cause, ErrStopped) {

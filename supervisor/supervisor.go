@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ type Settings struct {
 	// Attached is the one worker where none is to be spawned; Count is then 1, and Python, Directory,
 	// Env, Archive, StartupTimeout and all that ends workers are not used.
 	Attached *Attached
+	// Patient has the slots whose first worker cannot start wait for a Reload; Start's error leaves the Supervisor
+	// usable then.
+	Patient bool
 	// Ended is told of each worker that is gone, whether it ever served or not; nil: nobody. Any of the supervisor's
 	// goroutines calls it; it must not block.
 	Ended func(Reason)
@@ -113,7 +117,7 @@ func (s *Supervisor) attached() bool { return s.settings.Attached != nil }
 // them fails, or ctx ends, the others are stopped again. The error is the first
 // failure's, a *StartupError (errors.As) where a worker was the reason, so a cause
 // that all workers share is reported once. After an error the Supervisor cannot be
-// used again.
+// used again, unless it is Patient and a worker was the reason.
 func (s *Supervisor) Start(ctx context.Context) error {
 	if s.settings.Count < 0 {
 		return fmt.Errorf("cannot start %d workers; set workers.count to 0 or more", s.settings.Count)
@@ -122,10 +126,13 @@ func (s *Supervisor) Start(ctx context.Context) error {
 	if err := s.begin(results); err != nil {
 		return err
 	}
+	var failure error
 	for range s.settings.Count {
 		select {
 		case err := <-results:
-			if err != nil {
+			if err != nil && s.settings.Patient {
+				failure = cmp.Or(failure, err)
+			} else if err != nil {
 				s.hurry()
 				if stopErr := s.Stop(context.Background()); stopErr != nil {
 					s.log.Warn("cannot clean up: " + stopErr.Error())
@@ -141,7 +148,7 @@ func (s *Supervisor) Start(ctx context.Context) error {
 			return fmt.Errorf("cannot start the workers: %w", ctx.Err())
 		}
 	}
-	return nil
+	return failure
 }
 
 func (s *Supervisor) begin(results chan<- error) error {
@@ -188,8 +195,8 @@ func (s *Supervisor) addSlot(starting chan<- error) *slot {
 	sl := &slot{
 		launches: s.launches[number],
 		number:   number, pool: s.pool, log: s.log, generation: s.generation,
-		launch: s.launch, end: s.end, over: s.over,
-		starting: starting, swaps: make(chan swap),
+		launch: s.launch, drain: s.drain, end: s.end, over: s.over,
+		starting: starting, patient: s.settings.Patient, swaps: make(chan swap),
 		retired: make(chan struct{}), done: make(chan struct{}),
 	}
 	if s.attached() {

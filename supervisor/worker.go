@@ -63,6 +63,8 @@ type Worker struct {
 	killed  ending // why the gateway killed it; its detail is not "" then
 	reaped  bool   // PID is not its own any more
 
+	empty <-chan struct{} // of the Pool's Drain; of who ends it
+
 	lifetime  time.Duration // after which it is to be replaced
 	wishes    chan<- struct{}
 	wish      atomic.Pointer[wish] // that it be replaced; nil: none

@@ -119,6 +119,7 @@ func (l launcher) prepare(c *config.Config, s *config.Sources, log *slog.Logger)
 	g, err := gateway.New(c, start, version, log)
 	if err == nil {
 		g.Listening = l.caller.Listening
+		g.ConfigFile = s.Path()
 	}
 	return g, err
 }
@@ -154,6 +155,7 @@ func (l launcher) python(c *config.Config, s *config.Sources) (string, error) {
 // importApplication starts one worker and stops it again.
 func (l launcher) importApplication(c *config.Config, s *config.Sources) (string, error) {
 	c.Workers.Count = config.Count{Min: 1, Max: 1}
+	c.Reload.Enabled = false // it is about one start
 	l.tune(c)
 	g, err := l.prepare(c, s, logline.New(os.Stderr, c.Log.Format, "warning"))
 	if err != nil {

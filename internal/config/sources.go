@@ -50,6 +50,14 @@ type Sources struct {
 	origins map[string]Origin // by key
 }
 
+// Path is that of File, absolute; "" for none.
+func (s *Sources) Path() string {
+	if s.File == "" {
+		return ""
+	}
+	return absolute(s.File, s.WorkingDirectory)
+}
+
 // Origin tells where the value of the option with that key came from.
 func (s *Sources) Origin(key string) Origin { return s.origins[key] }
 
