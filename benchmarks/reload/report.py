@@ -13,8 +13,9 @@ def render(result: dict[str, Any]) -> str:
     lines = [
         f"# From a saved edit to its answer, {result['began']}",
         "",
-        "Milliseconds from the closing of an edited file until the new text is served, by the server with its reloader: of each "
-        f"round the median of {result['edits']} edits, and of {result['rounds']} rounds the least, the median and the most. "
+        "Milliseconds from the closing of an edited file until the new text is served, by the server with its "
+        f"reloader: of each round the median of {result['edits']} edits, and of {result['rounds']} rounds the least, "
+        "the median and the most. "
         "See [benchmarks/reload](../reload/README.md).",
         "",
     ]
@@ -23,7 +24,7 @@ def render(result: dict[str, Any]) -> str:
         for name, figures in sorted(by_server.items(), key=lambda item: middle(item[1])):
             measured = [1000 * figure for figure in figures if not isinstance(figure, str)]
             if not measured:
-                lines.append(f"| {name} | – | – | – | {figures[0].splitlines()[0]} |")
+                lines.append(f"| {name} | | | | {figures[0].splitlines()[0]} |")
                 continue
             won = "" if name == OURS else f"{wins(by_server.get(OURS, []), figures)} of {len(figures)}"
             lines.append(

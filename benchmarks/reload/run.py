@@ -13,10 +13,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+from runner.machine import describe  # noqa: E402
+
 from reload.measure import NoAnswer, edits  # noqa: E402
 from reload.report import render  # noqa: E402
 from reload.servers import APPS, REPOSITORY, SERVERS  # noqa: E402
-from runner.machine import describe  # noqa: E402
 
 VENV = HERE.parent / ".venv" / "reload"
 

@@ -112,10 +112,6 @@ def _jinja(module: Any) -> None:
     module.Environment.auto_reload = _always("auto_reload")
 
 
-def _mako(module: Any) -> None:
-    module.TemplateLookup.filesystem_checks = _always("filesystem_checks")
-
-
 def _chameleon(module: Any) -> None:
     module.BaseTemplateFile.auto_reload = _always("auto_reload")
 
@@ -144,6 +140,28 @@ def _stamp(path: Any) -> Optional[Tuple[int, int]]:
     if time.time() - status.st_mtime < _SETTLED:
         return None
     return status.st_mtime_ns, status.st_size
+
+
+def _mako(module: Any) -> None:
+    lookup = module.TemplateLookup
+    load = lookup._load
+
+    def stamping_load(self: Any, filename: Any, uri: Any) -> Any:
+        stamp = _stamp(filename)
+        template = load(self, filename, uri)
+        template.pyspeed_stamp = stamp
+        return template
+
+    def check(self: Any, uri: Any, template: Any) -> Any:
+        # Its own compares with the time at which the template was loaded, in whole seconds.
+        stamp = getattr(template, "pyspeed_stamp", None)
+        if template.filename is None or (stamp is not None and _stamp(template.filename) == stamp):
+            return template
+        self._collection.pop(uri, None)
+        return self._load(template.filename, uri)
+
+    lookup._load, lookup._check = stamping_load, check
+    lookup.filesystem_checks = _always("filesystem_checks")
 
 
 def _django(module: Any) -> None:
