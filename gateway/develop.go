@@ -40,8 +40,7 @@ const (
 // The watcher's goroutine calls Noticed and Changed, which leave work for reloads; that one alone asks the supervisor.
 type developer struct {
 	g       *Gateway
-	cfg     *config.Config
-	start   Start
+	cfg     *config.Config // the one at the start, as is all that concerns reload
 	log     *slog.Logger
 	hub     *livereload.Hub
 	watcher *hotreload.Watcher // from begin on
@@ -59,11 +58,20 @@ type developer struct {
 	wake    chan struct{}
 }
 
-// edit is what changed, and when the first of it was seen.
+// edit is what changed.
 type edit struct {
-	since   time.Duration
+	since   time.Duration // when the first of the code was seen; 0: none of it is code
 	changes []hotreload.Change
 	shown   []hotreload.Change // that need no other workers
+	config  bool               // the configuration is among the changes
+}
+
+// first is the earlier of since and t, which both may be 0 for never.
+func (e *edit) first(t time.Duration) time.Duration {
+	if e.since == 0 || t != 0 && t < e.since {
+		return t
+	}
+	return e.since
 }
 
 // newDeveloper is nil where there is nothing to do.
@@ -77,7 +85,7 @@ func (g *Gateway) newDeveloper(cfg *config.Config, start Start) *developer {
 		return nil
 	}
 	return &developer{
-		g: g, cfg: cfg, start: start, log: g.log, wake: make(chan struct{}, 1),
+		g: g, cfg: cfg, log: g.log, wake: make(chan struct{}, 1),
 		hub: livereload.NewHub(livereload.Settings{Browser: cfg.Reload.Browser, Now: g.clock.Now, Log: g.log}),
 	}
 }
@@ -97,11 +105,12 @@ func (d *developer) Respond(x *exchange.Exchange) {
 // begin watches the files and starts the first workers; their failure is told to whoever asks, and waits for its end.
 func (d *developer) begin(ctx context.Context) error {
 	d.watch()
-	began := d.g.clock.Now()
 	err := d.g.supervisor.Start(ctx)
 	if failure, ok := errors.AsType[*supervisor.StartupError](err); ok && ctx.Err() == nil && d.g.supervisor.Count() > 0 {
-		d.failed(failure, &edit{since: began})
-		d.done()
+		d.failed(failure, &edit{}, false)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.settle()
 		return nil
 	}
 	if err != nil {
@@ -164,13 +173,13 @@ func (d *developer) watch() {
 			s.Files[path] = hotreload.Workers
 		}
 	}
-	if d.cfg.App.EnvFile != "" {
-		s.Files[d.cfg.App.EnvFile] = hotreload.Workers
+	// Either way the configuration is read again.
+	for _, path := range []string{d.cfg.App.EnvFile, d.g.ConfigFile} {
+		if path != "" {
+			s.Files[path] = hotreload.Config
+		}
 	}
-	if d.g.ConfigFile != "" {
-		s.Files[d.g.ConfigFile] = hotreload.Config
-	}
-	for _, path := range []string{d.cfg.Server.PIDFile, d.cfg.Log.File, d.cfg.Log.AccessFile} {
+	for _, path := range []string{d.cfg.Server.PIDFile, d.cfg.Log.File, d.cfg.Log.AccessFile, d.g.Operation.Control} {
 		if path != "" && path != "-" {
 			s.Skip = append(s.Skip, path)
 		}
@@ -200,12 +209,12 @@ func (d *developer) Noticed() {
 	}
 }
 
-// settle has those requests wait that came after the first change that is not loaded; what came before goes to the
-// workers, or gets the page. With d.mu held.
+// settle has those requests wait that came after the first change of code that is not loaded; what came before goes to
+// the workers, or gets the page. With d.mu held.
 func (d *developer) settle() {
 	since := d.noticed
 	if d.pending != nil {
-		since = d.pending.since
+		since = d.pending.first(since)
 	}
 	d.held.Store(since != 0) // first: from now on the page is for what comes, or is not
 	if page := d.page.Load(); page != nil {
@@ -226,12 +235,14 @@ func (d *developer) settle() {
 // Changed implements hotreload.Handler.
 func (d *developer) Changed(changes []hotreload.Change) {
 	var loaded, shown []hotreload.Change
+	reconfigure := false
 	for _, c := range changes {
 		switch c.Kind {
 		case hotreload.Workers:
 			loaded = append(loaded, c)
 		case hotreload.Config:
-			d.log.Warn("reload: the configuration has changed; start pyspeed-gw anew for that to have an effect", "file", c.Path)
+			loaded = append(loaded, c)
+			reconfigure = true
 		case hotreload.Browser:
 			shown = append(shown, c)
 		case hotreload.Nothing:
@@ -249,8 +260,10 @@ func (d *developer) Changed(changes []hotreload.Change) {
 		return
 	}
 	if d.pending == nil {
-		d.pending = &edit{since: since}
+		d.pending = &edit{}
 	}
+	d.pending.since = d.pending.first(since)
+	d.pending.config = d.pending.config || reconfigure
 	d.pending.changes = merge(d.pending.changes, loaded)
 	d.pending.shown = merge(d.pending.shown, shown)
 	if d.present != nil {
@@ -315,13 +328,15 @@ func (d *developer) take(ctx context.Context) *loading {
 
 // load replaces the workers.
 func (d *developer) load(ctx context.Context, e *edit) {
-	err := d.g.Reload(ctx, d.cfg, d.start)
+	began := d.g.clock.Now()
+	logged, err := d.ask(ctx, e)
 	failure, told := errors.AsType[*supervisor.StartupError](err)
 	d.mu.Lock()
 	newer := err != nil && d.pending != nil
 	if newer {
 		// It was given up, or it failed and there is newer code already: that is what counts.
-		d.pending.since = min(d.pending.since, e.since)
+		d.pending.since = d.pending.first(e.since)
+		d.pending.config = d.pending.config || e.config
 		d.pending.changes = merge(e.changes, d.pending.changes)
 		d.pending.shown = merge(e.shown, d.pending.shown)
 		d.givenUp++
@@ -334,21 +349,55 @@ func (d *developer) load(ctx context.Context, e *edit) {
 	case newer:
 		return
 	case err == nil:
-		d.page.Store(nil)
-		d.hub.Broadcast(livereload.Event{Kind: livereload.Replaced})
-		d.log.Info(fmt.Sprintf("reloaded in %d ms: %s", (d.g.clock.Now() - e.since).Milliseconds(), list(e.changes)))
+		if e.since != 0 {
+			began = e.since
+		}
+		d.log.Info(fmt.Sprintf("reloaded in %d ms: %s", (d.g.clock.Now() - began).Milliseconds(), list(e.changes)))
 	case ctx.Err() != nil:
 	case told:
-		d.failed(failure, e)
+		d.failed(failure, e, logged)
 	default:
-		d.log.Error("reload: " + err.Error())
+		d.hub.Broadcast(livereload.Event{Kind: livereload.Failed, Text: err.Error()})
+		if !logged {
+			d.log.Error("reload: " + err.Error())
+		}
 	}
-	d.done()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.busy = false
+	d.settle()
+}
+
+// ask has the gateway replace the workers; logged says that it has logged the error.
+func (d *developer) ask(ctx context.Context, e *edit) (logged bool, err error) {
+	if e.config {
+		if _, err = d.g.Reconfigure(ctx); err == nil {
+			return false, nil
+		}
+		if _, ok := errors.AsType[*supervisor.StartupError](err); ok || e.since == 0 || ctx.Err() != nil {
+			return ctx.Err() == nil, err
+		}
+		// The configuration is wrong, as the log says. The code has changed all the same.
+	}
+	return false, d.g.Reload(ctx, d.g.present.Load(), *d.g.from.Load())
+}
+
+// replaced is told that new workers serve, whoever asked for them.
+func (d *developer) replaced() {
+	d.page.Store(nil)
+	d.hub.Broadcast(livereload.Event{Kind: livereload.Replaced})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.busy {
+		d.settle()
+	}
 }
 
 // failed tells everybody that new code does not start.
-func (d *developer) failed(failure *supervisor.StartupError, e *edit) {
-	supervisor.LogStartup(d.log, failure)
+func (d *developer) failed(failure *supervisor.StartupError, e *edit, logged bool) {
+	if !logged {
+		supervisor.LogStartup(d.log, failure)
+	}
 	if d.cfg.Reload.OnError == "keep" && d.page.Load() == nil && d.g.dispatcher.Ready() > 0 {
 		d.log.Warn("reload: the old code goes on: " + list(e.changes))
 		d.hub.Broadcast(livereload.Event{Kind: livereload.Failed, Text: failure.Error()})
@@ -360,14 +409,6 @@ func (d *developer) failed(failure *supervisor.StartupError, e *edit) {
 	})
 	d.page.Store(page)
 	d.hub.Broadcast(livereload.Event{Kind: livereload.Failed, Page: page})
-}
-
-// done is what follows once the new code serves, or does not start.
-func (d *developer) done() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.busy = false
-	d.settle()
 }
 
 // merge puts the changes of two edits together.

@@ -56,6 +56,7 @@ type Gateway struct {
 	developer  *developer  // nil unless the source is watched
 	stopping   atomic.Bool
 	workers    atomic.Pointer[config.Workers] // as they were last configured
+	from       atomic.Pointer[Start]          // what the present workers were started from
 	scaler     *scaler
 	streaming  http1.Streaming
 	attached   bool        // the one worker is the process that started the gateway
@@ -126,6 +127,7 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	g.pool = p
 	g.version = version
 	g.workers.Store(&cfg.Workers)
+	g.from.Store(&start)
 	g.attached = start.Attached != nil
 	if g.developer = g.newDeveloper(cfg, start); g.developer != nil {
 		p.endStreams = streamGrace

@@ -68,6 +68,10 @@ func (g *Gateway) Reload(ctx context.Context, cfg *config.Config, start Start) e
 	if err := g.supervisor.Reload(ctx, l); err != nil {
 		return err
 	}
+	g.from.Store(&start)
+	if g.developer != nil {
+		g.developer.replaced()
+	}
 	g.scaler.configure(g.workers.Swap(&cfg.Workers), &cfg.Workers)
 	if g.supervisor.Count() == 0 {
 		// The next request starts the first worker of another application, perhaps.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -448,3 +449,41 @@ def test_several_workers(project: Project, start: Callable[..., Server]) -> None
     project.expect("second")
     assert {project.text() for _ in range(30)} == {"second"}
     eventually(lambda: not before & set(project.server.workers()), "the old ones are gone")
+
+
+def test_configuration_and_env_file(project: Project, start: Callable[..., Server]) -> None:
+    """They are read again: what can be applied is, and what is wrong leaves all as it was."""
+    project.write("app.py", APP.replace("return [part.TEXT,", "return [os.environ['GREETING'].encode() + part.TEXT,"))
+    env_file = project.write("shop.env", "GREETING=hello-\n")
+    settings = {"reload": {"enabled": True}, "app": {"env_file": str(env_file)}}
+    project.server = start(Spec("app:wsgi", project.folder, workers=1, settings=settings))
+    project.expect("hello-first")
+    env_file.write_text("GREETING=good-day-\n")
+    project.expect("good-day-first")
+    config = Path(project.server.process.args[-1])  # type: ignore[index]
+    text = config.read_text()
+    config.write_text(text.replace("count = 1", "count = 2") + '[log]\naccess = "combined"\n')
+    eventually(lambda: len(project.server.workers()) == 2, "there are two workers")
+    project.server.log.wait_for("the configuration has changed")
+    project.expect("good-day-first")
+    project.server.log.wait_for(r'"GET / HTTP/1\.1" 200')
+    config.write_text(text + "no_such_option = 1\n")
+    project.server.log.wait_for("no_such_option")
+    project.write("part.py", part("second"))  # which counts all the same
+    project.expect("good-day-second")
+    config.write_text(text)
+    eventually(lambda: len(project.server.workers()) == 1, "there is one worker again")
+
+
+def test_hup_heals_too(project: Project) -> None:
+    """A reload that somebody asks for ends the error page as one of ours does."""
+    project.write("missing.txt", "")
+    project.write("part.py", "open('missing.txt').close()\n" + part("first"))
+    project.serve()
+    (project.folder / "missing.txt").unlink()  # which is no source
+    project.write("zz.py", "x = 1\n")
+    eventually(lambda: b"FileNotFoundError" in project.get().body, "it is broken")
+    project.write("missing.txt", "")
+    project.server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: project.get().status == 200, "it is mended")
+    assert project.text() == "first"

@@ -343,10 +343,34 @@ def test_option_that_does_not_exist(start_program: Callable[..., Program]) -> No
     program.log.wait_for(r"GatewayError: .*server.limits.bodi.*did you mean server.limits.body\?")
 
 
-def test_reload_is_refused(start_program: Callable[..., Program]) -> None:
-    program = start_program("own_server:wsgi", "reload=true")
+def test_reload(tmp_path: Path) -> None:
+    """Of an application that is named; an edit of the program itself counts too."""
+    source = (
+        "from pyspeed import run_app\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'first']\n"
+        "if __name__ == '__main__':\n"
+        "    run_app('main:app', port=0, reload=True)\n"
+    )
+    (tmp_path / "main.py").write_text(source)
+    program = Program("main.py", directory=tmp_path)
+    try:
+        address = program.address()
+        assert fetch(address, "GET", "/").body == b"first"
+        (tmp_path / "main.py").write_text(source.replace("first", "second"))
+        eventually(lambda: fetch(address, "GET", "/").body == b"second", "the new code is served")
+        program.log.wait_for(r"reloaded in \d+ ms: main.py")
+        program.type("\x03")
+        assert program.wait_exit() == 0, str(program.log)
+    finally:
+        program.stop()
+
+
+def test_reload_of_an_object_is_refused(start_program: Callable[..., Program]) -> None:
+    program = start_program("wsgi", "reload=true")
     assert program.wait_exit() == 1
-    program.log.wait_for("ValueError: cannot take reload=True: reloading is not there yet")
+    program.log.wait_for("ValueError: cannot reload an application object")
 
 
 def test_other_version(start_program: Callable[..., Program]) -> None:
