@@ -30,6 +30,9 @@ func (g *Gateway) Reconfigure(ctx context.Context) (Reconfigured, error) { retur
 
 // reconfigure does it, and logs what became of it. Runs on the goroutine of reloads.
 func (g *Gateway) reconfigure(ctx context.Context) (Reconfigured, error) {
+	if g.stopping.Load() {
+		return Reconfigured{}, errStopping
+	}
 	result, err := g.tryReconfigure(ctx)
 	switch {
 	case err == nil:

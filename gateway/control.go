@@ -245,14 +245,13 @@ func (g *Gateway) ctlDump(ctx context.Context, r ctl.Request, _ func(string)) (a
 	if file := g.present.Load().Log.File; file != "-" && g.Operation.Log != nil {
 		d.Log = file
 	}
-	living := g.living()
 	for i, id := range ids {
 		switch err := errs[i]; {
 		case err == nil:
 			d.Dumped = append(d.Dumped, id)
 		case r.Worker != "":
 			return nil, err
-		case slices.Contains(living, id): // else it has just ended
+		case !supervisor.Gone(err) && slices.Contains(g.living(), id): // else it has just ended
 			if d.Failed == nil {
 				d.Failed = map[string]string{}
 			}

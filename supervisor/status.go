@@ -107,6 +107,9 @@ func (s *Supervisor) Dump(ctx context.Context, id string) error {
 	return w.Dump(ctx)
 }
 
+// Gone reports whether an error of Dump says that the worker has just ended.
+func Gone(err error) bool { return errors.Is(err, errControlEnded) }
+
 // Kill kills the worker with that id at once, as pyspeed-gw ctl may ask; another takes its place.
 func (s *Supervisor) Kill(id string) error {
 	_, w := s.find(id)
