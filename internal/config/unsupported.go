@@ -29,6 +29,8 @@ func unsupported(name string) string {
 		return "use --workers-max-rss; it is looked at every second"
 	case "-D", "--daemon":
 		return "use a service manager, such as systemd, and --pid"
+	case "--control-socket", "--no-control-socket", "--control-socket-mode":
+		return "use --control PATH, or --control off; its mode is 0600"
 	case "--initgroups":
 		return "use --user: its groups come with it"
 	case "-e", "--env":
