@@ -20,8 +20,8 @@ const (
 	// that come meanwhile wait.
 	startAgainFirst = 100 * time.Millisecond
 	startAgainMost  = 10 * time.Second
-	// seldomly is how many times as rarely workers are looked at while there are as many as auto wants.
-	seldomly = 8
+	// rarely is how many ticks pass between two looks while there are as many workers as auto wants.
+	rarely = 8
 )
 
 // crew is the supervisor, as far as the scaler needs it.
@@ -150,7 +150,7 @@ func (s *scaler) run(ctx context.Context) {
 	}
 	tick := time.NewTicker(scaling.Every)
 	defer tick.Stop()
-	seldom := 0
+	passed := 0
 	var starts sync.WaitGroup
 	defer starts.Wait()
 	for {
@@ -166,8 +166,8 @@ func (s *scaler) run(ctx context.Context) {
 			return
 		case <-ticks:
 			// With all that auto wants only their memory is of interest.
-			seldom++
-			look = !b.Eager || !full || seldom%seldomly == 0
+			passed++
+			look = !b.Eager || !full || passed%rarely == 0
 		case <-s.changes:
 		case <-s.needs:
 			look = s.crew.Count() == 0 // else the supervisor sees to it that one serves again

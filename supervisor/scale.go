@@ -35,7 +35,7 @@ func (s *Supervisor) mayAdd() error {
 
 // TryAdd starts one more worker and waits until it serves. When it does not, or ctx ends, all is as before; the error is
 // a *StartupError (errors.As) where the worker was the reason, and ErrStopped (errors.Is) where nobody wants it any more. A worker that is the first one is of a new generation: what
-// the launch names is looked up anew.
+// the launch names is looked up anew, unless a zygote has it.
 func (s *Supervisor) TryAdd(ctx context.Context) error {
 	sl, started, err := s.try()
 	if err != nil {
@@ -65,10 +65,10 @@ func (s *Supervisor) TryAdd(ctx context.Context) error {
 func (s *Supervisor) try() (sl *slot, started <-chan error, err error) {
 	s.mu.Lock()
 	err = s.mayAdd()
-	present, none := s.generation, err == nil && len(s.going()) == 0
+	present, none := s.generation, len(s.going()) == 0
 	s.mu.Unlock()
 	g := present
-	if none {
+	if err == nil && none && g.zygote == nil {
 		g, err = s.newGeneration(present.asked)
 	}
 	if err != nil {

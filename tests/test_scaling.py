@@ -333,6 +333,15 @@ def test_the_first_request_is_answered_while_its_body_arrives(crew: Open) -> Non
         assert next(events) == Data(b"6")
 
 
+def test_the_first_worker_is_forked_where_the_application_is_imported_already(crew: Open) -> None:
+    one = crew("0-1", preload=True)
+    for _ in range(2):
+        assert one.get("/").status == 200
+        eventually(lambda: one.metrics()["pyspeed_workers_ready"] == 0, "no worker")
+    assert one.events("up", "demand") == 2
+    assert len(re.findall(rb"application imported", one.server.log.since())) == 1
+
+
 def test_many_first_requests_start_one_worker(crew: Open) -> None:
     slow = "time.sleep(1)"  # at import: longer than a request may wait for a worker
     one = crew("0-1", queue_timeout="200ms", env={"AT_IMPORT": slow})
