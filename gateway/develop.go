@@ -411,6 +411,25 @@ func (d *developer) failed(failure *supervisor.StartupError, e *edit, logged boo
 	d.hub.Broadcast(livereload.Event{Kind: livereload.Failed, Page: page})
 }
 
+// cannotStart is told that the first worker, which a request has asked for, does not start; false: that is not for a page.
+func (d *developer) cannotStart(err error) bool {
+	failure, ok := errors.AsType[*supervisor.StartupError](err)
+	if !ok {
+		return false
+	}
+	d.mu.Lock()
+	newer := d.busy || d.pending != nil || d.noticed != 0
+	d.mu.Unlock()
+	if newer {
+		return true // the requests that wait are for the newer code to answer
+	}
+	d.failed(failure, &edit{}, true)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.settle()
+	return true
+}
+
 // merge puts the changes of two edits together.
 func merge(a, b []hotreload.Change) []hotreload.Change {
 	seen := map[string]bool{}

@@ -140,6 +140,9 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	}
 	g.supervisor = supervisor.New(workers, p)
 	g.scaler = newScaler(&cfg.Workers, g.supervisor, g.dispatcher, g.metrics.Scaled, log)
+	if g.developer != nil {
+		g.scaler.failed = g.developer.cannotStart
+	}
 	if !cfg.WholeSite() {
 		g.streaming.Forget() // until the first worker says what it runs
 		g.streaming.Asked = g.scaler.call

@@ -50,6 +50,8 @@ type scaler struct {
 	queue  demander
 	log    *slog.Logger
 	scaled func(direction, reason string) // told of each change
+	// failed is told why the first worker cannot be started; true: it has seen to the requests that wait. nil: nobody does.
+	failed func(err error) bool
 
 	needs   chan struct{} // has an element when a request needs a worker, and none serves
 	changes chan struct{} // has an element when it was told something new
@@ -247,8 +249,10 @@ func (s *scaler) started(err error) {
 		s.failures++
 	}
 	s.notBefore = time.Now().Add(wait)
-	s.queue.NoWorker()
-	supervisor.LogStartup(s.log, fmt.Errorf("requests get 503: %w", err), "next_try_in", wait)
+	supervisor.LogStartup(s.log, err, "next_try_in", wait)
+	if s.failed == nil || !s.failed(err) {
+		s.queue.NoWorker()
+	}
 }
 
 // change tells what was done.

@@ -180,7 +180,7 @@ func (s *Supervisor) behind(g *generation) ([]*slot, error) {
 		s.retire(sl, ending{reason: ReasonScaledDown})
 	}
 	for n := stay; n < g.Count; n++ {
-		s.addSlot(nil)
+		s.addSlot(nil, false)
 	}
 	return nil, nil
 }

@@ -17,7 +17,7 @@ func (s *Supervisor) Add(n int) error {
 		return err
 	}
 	for range n {
-		s.addSlot(nil)
+		s.addSlot(nil, false)
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func (s *Supervisor) try() (sl *slot, started <-chan error, err error) {
 	if s.generation == present { // else a reload was faster
 		s.generation = g
 	}
-	return s.addSlot(result), result, nil
+	return s.addSlot(result, false), result, nil
 }
 
 // Remove drains and stops n workers, and does not wait for them; it leaves so many. Those that do not serve go

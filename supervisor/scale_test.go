@@ -156,7 +156,7 @@ func TestFromNone(t *testing.T) {
 }
 
 func TestTryAddFails(t *testing.T) {
-	z := newZoo(t, "import fails", 0)
+	z := newZoo(t, "import fails", 0, func(s *Settings) { s.Patient = true }) // which is for Start
 	z.mustStart(t)
 	for range 2 {
 		err := z.TryAdd(deadline(t))

@@ -178,13 +178,13 @@ func (s *Supervisor) begin(results chan<- error) error {
 	}
 	s.phase = running
 	for range s.settings.Count {
-		s.addSlot(results)
+		s.addSlot(results, s.settings.Patient)
 	}
 	return nil
 }
 
 // addSlot starts a slot with the lowest free number. The caller holds mu.
-func (s *Supervisor) addSlot(starting chan<- error) *slot {
+func (s *Supervisor) addSlot(starting chan<- error, patient bool) *slot {
 	number := 1
 	for s.slots[number] != nil {
 		number++
@@ -196,7 +196,7 @@ func (s *Supervisor) addSlot(starting chan<- error) *slot {
 		launches: s.launches[number],
 		number:   number, pool: s.pool, log: s.log, generation: s.generation,
 		launch: s.launch, drain: s.drain, end: s.end, over: s.over,
-		starting: starting, patient: s.settings.Patient, swaps: make(chan swap),
+		starting: starting, patient: patient, swaps: make(chan swap),
 		retired: make(chan struct{}), done: make(chan struct{}),
 	}
 	if s.attached() {

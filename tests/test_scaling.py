@@ -174,12 +174,17 @@ Open = Callable[..., Crew]
 def crew(start: Callable[..., Server], tmp_path: Path) -> Open:
     """A server: crew("1-4", "asgi", env={…}, idle_timeout="1s", …)."""
 
-    def start_one(count: str, target: str = "wsgi", *, env: dict[str, str] | None = None, **workers: Any) -> Crew:
+    def start_one(
+        count: str, target: str = "wsgi", *, env: dict[str, str] | None = None, reload: bool = False, **workers: Any
+    ) -> Crew:
         (tmp_path / "app.py").write_text(APP)
         (tmp_path / "flask_app.py").write_text(FLASK)
         target = target if ":" in target else f"app:{target}"
         number = int(count) if count.isdigit() else count
-        settings = {"workers": {"count": number, "idle_timeout": "1s", **workers}}
+        settings = {
+            "workers": {"count": number, "idle_timeout": "1s", **workers},
+            "reload": {"enabled": reload, "browser": False},
+        }
         return Crew(start(Spec(target, tmp_path, settings=settings, env=env or {})), tmp_path)
 
     return start_one
@@ -368,6 +373,18 @@ def test_what_cannot_be_imported_is_tried_again(crew: Open, interface: str) -> N
     assert one.server.workers() == []
     (one.folder / "app.py").write_text(APP)
     assert one.get("/").status == 200
+
+
+def test_broken_code_has_its_page_also_without_a_worker(crew: Open) -> None:
+    one = crew("0-1", reload=True, idle_timeout="30s")
+    (one.folder / "app.py").write_text("import nothing_of_that_name\n")
+    for _ in range(2):  # the second one does not even start a worker
+        answer = one.get("/")
+        assert answer.status == 500
+        assert b"No module named 'nothing_of_that_name'" in answer.body
+    (one.folder / "app.py").write_text(APP)
+    eventually(lambda: one.get("/").status == 200, "it has healed")
+    assert one.server.log.wait_for("reloaded in")
 
 
 def test_what_is_never_ready_is_given_up(crew: Open) -> None:
