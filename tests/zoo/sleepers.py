@@ -1,7 +1,7 @@
 """Requests that begin their answer late, or make a long one.
 
-``/sleep`` answers ``late`` once the test opens the gate, whatever becomes of the client; ``/stream`` and ``/events`` begin
-at once and end then.
+``/sleep`` answers ``late`` once the test opens the gate, whatever becomes of the client; ``/stream`` and ``/events``
+begin at once, and end when the gate ``stream`` opens.
 """
 
 from __future__ import annotations
