@@ -29,6 +29,9 @@ class Cell:
     too. Cells of one `series` have the application and the environment in common: a server is started once for
     all of them, and measured in each, in their order.
 
+    With `overload` the load is not wrk's but so many times what the server can do, at a fixed rate (overload.py);
+    `options` are further arguments for ours.
+
     `wins` is the figure that decides who won a round: "rps" (more is better), "p99", "pss" or "idle" (less is better).
     """
 
@@ -51,6 +54,8 @@ class Cell:
     series: str = ""
     options: tuple[str, ...] = ()  # of ours, where it does not run with its defaults
     wins: str = "rps"
+    overload: float = 0.0
+    options: tuple[str, ...] = ()
     least_seconds: float = 0.0  # of load, however short the rounds of a run are
     what: str = ""  # a sentence for the report, where the name does not say it
 

@@ -21,6 +21,7 @@ WSGI_FEW = ("granian-wsgi", "gunicorn-gthread", "fastpysgi", "uwsgi-http")
 ASGI_FEW = ("granian-asgi", "uvicorn", "fastpysgi")
 SLEEPERS = ("granian-wsgi-64", "gunicorn-gthread-64", "waitress-64", "uwsgi-http-64")
 MIXED = ("granian-wsgi-default", "gunicorn-sync", "gunicorn-gthread", "waitress", "uwsgi-http", "nginx-gunicorn")
+OVERLOADED = ("granian-wsgi", "gunicorn-gthread", "waitress", "nginx-gunicorn")
 FLASK = ("granian-wsgi", "gunicorn-gthread", "uvicorn-wsgi", *WSGI[2:], *WSGI_NGINX)
 
 POST = b'{"a": 1}'
@@ -176,6 +177,19 @@ WORK_CELLS = (
         wins="p99",
         least_seconds=4.0,
         what="One request of ten sleeps 500 ms, two workers with their defaults. Latencies: the short ones'.",
+    ),
+    Cell(
+        "overload-3x",
+        "overload_wsgi:app",
+        "wsgi",
+        16,
+        OVERLOADED,
+        expect=b"computed",
+        overload=3.0,
+        options=("--queue-timeout", "1s"),
+        wins="p99",
+        least_seconds=8.0,
+        what="Flask, 4 ms of CPU, three times as many requests as can be answered; goodput is the share that was.",
     ),
 )
 

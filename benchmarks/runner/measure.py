@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import wrk
+from . import overload, wrk
 from .cell import OURS, Cell
 from .place import Place
 from .processes import TICK
@@ -49,6 +49,8 @@ class Round:
     pss_kb: int = 0  # just after the load
     idle_kb: int = 0  # before any load but the probe; 0 in cells that are not about memory
     requests: int = 0
+    capacity: float = 0.0  # requests/s that it could answer just before it was overloaded
+    refused: int = 0  # with 503 and Retry-After, while it was
     errors: dict[str, int] = field(default_factory=dict)
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
     processes: int = 0
@@ -60,6 +62,11 @@ class Round:
     @property
     def error_count(self) -> int:
         return sum(self.errors.values())
+
+    @property
+    def goodput(self) -> float:
+        """What it still answered under overload, as a share of what it can."""
+        return self.rps / self.capacity if self.capacity else 0.0
 
     @property
     def valid(self) -> bool:
@@ -93,7 +100,8 @@ def measure(place: Place, cell: Cell, server: Server, number: int, load: Load) -
         if load.warm_up:
             wrk.run(place, cell, server.ports.http, load.warm_up)
         cpu, busy, children = server.tree.cpu(), machine_busy(), _children_cpu()
-        figures = wrk.run(place, cell, server.ports.http, load.of(cell))
+        put = overload.run if cell.overload else wrk.run
+        figures = put(place, cell, server.ports.http, load.of(cell))
         used = server.tree.cpu() - cpu
         elapsed = figures.duration_us / 1e6
         loading = _children_cpu() - children
@@ -108,10 +116,13 @@ def measure(place: Place, cell: Cell, server: Server, number: int, load: Load) -
         return result
     result.rps = figures.rps
     result.requests = figures.requests
+    result.capacity, result.refused = figures.capacity, figures.refused
     if any(figures.errors.values()):
         result.log = log_tail(server.log)
     result.errors = figures.errors
     result.classes = figures.classes
+    if cell.overload:  # its CPU time is also that of what is not counted
+        used = elapsed = 0.0
     result.cpu_us = used * 1e6 / figures.requests if figures.requests else 0.0
     result.cores = used / elapsed if elapsed else 0.0
     result.load_cores = loading / elapsed if elapsed else 0.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .cell import OURS, Cell
 from .measure import SETTLE_STEP, Load
+from .overload import PATIENCE_SECONDS, capacity_seconds
 from .servers import START_SECONDS, STOP_SECONDS
 from .wrk import GRACE_SECONDS
 
@@ -29,11 +30,22 @@ class Unit:
     def seconds(self, load: Load) -> float:
         """How long it should take."""
         settle = 3 * SETTLE_STEP if any(cell.workers > 1 or cell.wins == "pss" for cell in self.cells) else 0.0
-        loads = sum(load.warm_up + load.of(cell) + 2 * TYPICAL_OVERHEAD for cell in self.cells)
+        loads = sum(load.warm_up + load.of(cell) + beside(cell, load) + 2 * TYPICAL_OVERHEAD for cell in self.cells)
         return TYPICAL_START_AND_STOP + settle + loads
 
     def longest(self, load: Load) -> float:
-        return START_SECONDS + STOP_SECONDS + sum(load.warm_up + load.of(c) + 2 * GRACE_SECONDS for c in self.cells)
+        loads = sum(
+            load.warm_up + load.of(c) + beside(c, load, PATIENCE_SECONDS) + 2 * GRACE_SECONDS for c in self.cells
+        )
+        return START_SECONDS + STOP_SECONDS + loads
+
+
+def beside(cell: Cell, load: Load, waiting: float = 0.0) -> float:
+    """What overload takes beside its load: the capacity is measured, and at the end what still waits is answered,
+    by peers all of it."""
+    if not cell.overload:
+        return 0.0
+    return capacity_seconds(load.of(cell)) + max(waiting, (cell.overload - 1) * load.of(cell))
 
 
 def units(cells: Iterable[Cell], rounds: int, only_peers: bool = False) -> list[Unit]:

@@ -20,6 +20,7 @@ FIGURES: tuple[tuple[str, Figure, int], ...] = (
     ("p99.9 ms", lambda r: r.p999_us / 1e3, 2),
     ("PSS MB", lambda r: r.pss_kb / 1024, 1),
 )
+GOODPUT: tuple[str, Figure, int] = ("goodput %", lambda r: 100 * r.goodput, 1)
 IDLE: tuple[str, Figure, int] = ("idle PSS MB", lambda r: r.idle_kb / 1024, 1)
 
 # More of a CPU than this taken by other work, or by the hypervisor, is called out.
@@ -37,7 +38,9 @@ def spread(values: list[float], decimals: int) -> str:
 
 
 def figures_of(rounds: Iterable[Round]) -> tuple[tuple[str, Figure, int], ...]:
-    return (*FIGURES, IDLE) if any(r.idle_kb for r in rounds) else FIGURES
+    rounds = list(rounds)
+    more = ((GOODPUT, "capacity"), (IDLE, "idle_kb"))
+    return (*FIGURES, *(figure for figure, of in more if any(getattr(r, of) for r in rounds)))
 
 
 def server_row(name: str, rounds: list[Round], figures: tuple[tuple[str, Figure, int], ...] = FIGURES) -> str:
@@ -85,7 +88,8 @@ def cell_section(cell: Cell, results: Results) -> list[str]:
     lines += [server_row(name, results.of(cell.name, name), figures) for name in shown]
     peers = [name for name in shown if name != OURS]
     if results.of(cell.name, OURS) and peers:
-        headings = [heading for heading, _ in RATIOS if heading != "idle PSS" or len(figures) > len(FIGURES)]
+        shown_here = [heading.removesuffix(" MB").removesuffix(" %") for heading, _, _ in figures]
+        headings = [heading for heading, _ in RATIOS if heading not in ("idle PSS", "goodput") or heading in shown_here]
         lines += [
             "",
             f"| ours/peer | {' | '.join(headings)} | rounds won ({WINS[cell.wins][0]}) |",

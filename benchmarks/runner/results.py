@@ -21,6 +21,7 @@ RATIOS: tuple[tuple[str, Figure], ...] = (
     ("p50", lambda r: r.p50_us),
     ("p99", lambda r: r.p99_us),
     ("p99.9", lambda r: r.p999_us),
+    ("goodput", lambda r: r.goodput),
     ("PSS", lambda r: r.pss_kb),
     ("idle PSS", lambda r: r.idle_kb),
 )

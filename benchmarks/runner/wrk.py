@@ -24,7 +24,8 @@ class MeasureError(Exception):
 class Wrk:
     """What wrk said (wrk/report.lua). Times in microseconds.
 
-    `classes`: what wrk/mixed.lua says of each class of requests: their number and percentiles.
+    `classes`: what wrk/mixed.lua says of each class of requests: their number and percentiles. `capacity` and `refused`
+    are overload.py's.
     """
 
     requests: int
@@ -37,6 +38,8 @@ class Wrk:
     p999_us: int
     max_us: int
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    capacity: float = 0.0
+    refused: int = 0
 
     @property
     def rps(self) -> float:
