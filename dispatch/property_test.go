@@ -3,6 +3,7 @@ package dispatch
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ type fleet struct {
 	r       *rig
 	mu      sync.Mutex
 	runs    map[string]int
+	back    int // requests that were given back
 	serial  int
 	running sync.WaitGroup
 }
@@ -37,7 +39,11 @@ type job struct {
 	aborted bool
 	parts   int  // still to be sent; below 0: the head was not sent
 	begun   bool // marked
+	stuck   int  // steps that it takes after it was aborted; it takes for ever before
 }
+
+// isEvents is whether a request's answer, where it comes in parts, is an event stream.
+func isEvents(nonce string) bool { return len(nonce)%3 == 0 }
 
 // add starts a worker that answers at random until a random end; it comes back as another.
 func (f *fleet) add(seed uint64) {
@@ -61,6 +67,7 @@ func (w *fakeWorker) random(f *fleet, rnd *rand.Rand) {
 	life := 20 + rnd.IntN(300)
 	drain := rnd.IntN(3) == 0
 	garbage := !drain && rnd.IntN(4) == 0
+	stall := 10 + rnd.IntN(100)
 	var empty <-chan struct{}
 	for {
 		// Take one record, or go on with a request when there is none.
@@ -94,10 +101,15 @@ func (w *fakeWorker) random(f *fleet, rnd *rand.Rand) {
 			}
 		}
 		life--
+		if stall--; stall == 0 && f.r.Suspend(w.id) {
+			// As when its event loop is held: what it has not begun goes to others.
+			w.giveBack(f, jobs, &order)
+		}
 		switch {
 		case life > 0 || empty != nil:
 		case drain:
 			empty = f.r.Drain(w.id)
+			w.giveBack(f, jobs, &order)
 		case garbage:
 			w.write(appendResponse(nil, 60000, fcgi.FlagLast, 200, "/nobody"))
 			<-w.served
@@ -108,6 +120,24 @@ func (w *fakeWorker) random(f *fleet, rnd *rand.Rand) {
 			return
 		}
 	}
+}
+
+// giveBack answers the command reclaim: it gives up what was not begun, neither aborted nor streamed.
+func (w *fakeWorker) giveBack(f *fleet, jobs map[uint16]*job, order *[]uint16) {
+	var ids []uint16
+	*order = slices.DeleteFunc(*order, func(id uint16) bool {
+		j := jobs[id]
+		back := !j.begun && !j.aborted && !j.open
+		if back {
+			ids = append(ids, id)
+			delete(jobs, id)
+		}
+		return back
+	})
+	f.mu.Lock()
+	f.back += len(ids)
+	f.mu.Unlock()
+	f.r.Reclaimed(w.id, ids)
 }
 
 // over is the end of the process, and its replacement.
@@ -152,6 +182,12 @@ func (w *fakeWorker) take(jobs map[uint16]*job, order *[]uint16, rec fcgi.Record
 
 // step goes on with j; true when it has ended.
 func (w *fakeWorker) step(f *fleet, j *job, rnd *rand.Rand) bool {
+	if j.stuck > 0 {
+		if j.aborted {
+			j.stuck--
+		}
+		return false
+	}
 	if j.aborted && (!j.begun || rnd.IntN(2) == 0) {
 		w.end(j.id, 2)
 		return true
@@ -160,6 +196,9 @@ func (w *fakeWorker) step(f *fleet, j *job, rnd *rand.Rand) bool {
 		j.begun = true
 		w.marks[j.id] = 1
 		f.ran(j.nonce)
+		if rnd.IntN(40) == 0 {
+			j.stuck = 1 + rnd.IntN(30)
+		}
 		return false
 	}
 	if !j.ended {
@@ -173,7 +212,12 @@ func (w *fakeWorker) step(f *fleet, j *job, rnd *rand.Rand) bool {
 			return true
 		case 1:
 			j.parts = rnd.IntN(4)
-			w.write(appendResponse(nil, j.id, 0, 200, ""))
+			if isEvents(j.nonce) {
+				j.parts = rnd.IntN(100)
+				w.write(appendEvents(nil, j.id, "text/event-stream", ""))
+			} else {
+				w.write(appendResponse(nil, j.id, 0, 200, ""))
+			}
 			return false
 		}
 		w.answer(j.id, text)
@@ -190,31 +234,51 @@ func (w *fakeWorker) step(f *fleet, j *job, rnd *rand.Rand) bool {
 	return true
 }
 
-// TestRandomSchedules: clients that come and leave, workers that answer, die, spoil their connection, drain and
-// come back. Every exchange ends once (recorder checks that nothing follows), with its own
-// answer or an error, and no request is run twice.
+// TestRandomSchedules: clients that come and leave, workers that answer, hang, give back, die, spoil their connection, drain
+// and come back, requests that take too long, event streams that are ended, and now and then nothing is given to anybody.
+// Every exchange ends once (recorder checks that nothing follows), with its own
+// answer or an error, no request is run twice, and no id is used again before its request has ended (take checks that).
 func TestRandomSchedules(t *testing.T) { eachLoop(t, randomSchedules) }
 
 func randomSchedules(t *testing.T, s Settings) {
 	rnd, _ := newRand(t)
-	const clients, each = 40, 100
-	r := newRig(t, Settings{Queue: clients - 5, Loop: s.Loop})
+	const clients, each = 40, 60
+	var slow, overdue, streams atomic.Int64
+	r := newRig(t, Settings{
+		Queue: clients - 5, Loop: s.Loop, RequestSoft: 5 * time.Second, Request: 20 * time.Second,
+		Slow:    func(_ string, all []Slow) { slow.Add(int64(len(all))) },
+		Overdue: func(_ string, all []Slow) { overdue.Add(int64(len(all))) },
+	})
 	f := &fleet{r: r, runs: map[string]int{}}
 	for range 3 {
 		f.add(rnd.Uint64())
 	}
 	stop := make(chan struct{})
 	var ticking, asking sync.WaitGroup
-	ticking.Go(func() { // queue timeouts
+	whims := rand.New(rand.NewPCG(rnd.Uint64(), 2))
+	ticking.Go(func() { // timeouts, and what others ask of the dispatcher
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
+		defer r.Release()
 		for {
 			select {
 			case <-stop:
 				return
 			case <-tick.C:
-				r.clock.advance(time.Second)
-				r.expire()
+			}
+			r.clock.advance(time.Second)
+			r.expire()
+			r.look(0)
+			switch whims.IntN(20) {
+			case 0:
+				r.Hold()
+			case 1, 2, 3, 4, 5, 6:
+				r.Release()
+			case 7, 8, 9, 10, 11, 12, 13, 14:
+				_, loads := r.State()
+				for _, l := range loads {
+					streams.Add(int64(r.EndStreams(l.ID)))
+				}
 			}
 		}
 	})
@@ -241,7 +305,8 @@ func randomSchedules(t *testing.T, s Settings) {
 				switch {
 				case !o.aborted:
 					answered.Add(1)
-					if o.status != 200 || o.body != text+"|"+data {
+					ended := isEvents(text) && strings.HasPrefix(text+"|"+data, o.body) // before its end
+					if o.status != 200 || o.body != text+"|"+data && !ended {
 						t.Errorf("%s: status %d, body %.60q", text, o.status, o.body)
 					}
 					mu.Lock()
@@ -287,8 +352,9 @@ func randomSchedules(t *testing.T, s Settings) {
 		r.Lost(fmt.Sprint(id + 1))
 	}
 	f.running.Wait()
-	t.Logf("%d answered, %d failed, %d left, %d workers; failures %v", answered.Load(), failed.Load(), left.Load(), serial, r.counts())
-	if answered.Load() == 0 || left.Load() == 0 || serial < 4 {
+	t.Logf("%d answered, %d failed, %d left, %d workers; %d slow, %d overdue, %d given back, %d streams ended; failures %v",
+		answered.Load(), failed.Load(), left.Load(), serial, slow.Load(), overdue.Load(), f.back, streams.Load(), r.counts())
+	if answered.Load() == 0 || left.Load() == 0 || serial < 4 || overdue.Load() == 0 || f.back == 0 {
 		t.Error("the schedule tested nothing")
 	}
 }

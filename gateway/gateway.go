@@ -120,8 +120,10 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 		Queue: cfg.Workers.Queue, QueueTimeout: cfg.Workers.QueueTimeout, StartTimeout: cfg.Workers.StartupTimeout, InFlight: cfg.Workers.InFlight,
 		Encoder: dispatch.Encoder{ServerName: g.serverName, ServerPort: g.serverPort, RootPath: cfg.App.RootPath},
 		Budget:  g.budget, Now: g.clock.Now, Log: log, Broken: p.broken,
-		Awaited: func() { g.scaler.await() },
-		Failed:  func(f dispatch.Failure) { g.metrics.Failed(f.Metric()) },
+		Awaited:     func() { g.scaler.await() },
+		Failed:      func(f dispatch.Failure) { g.metrics.Failed(f.Metric()) },
+		RequestSoft: cfg.Server.Timeouts.RequestSoft, Request: cfg.Server.Timeouts.Request,
+		Slow: p.slow, Overdue: p.overdue, Debugged: p.debugged,
 	})
 	p.dispatcher, p.serving = g.dispatcher, g.serving
 	g.pool = p
@@ -139,6 +141,7 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 		g.observe(&workers)
 	}
 	g.supervisor = supervisor.New(workers, p)
+	p.recycle = g.supervisor.Recycle
 	g.scaler = newScaler(&cfg.Workers, g.supervisor, g.dispatcher, g.metrics.Scaled, log)
 	if g.developer != nil {
 		g.scaler.failed = g.developer.cannotStart
@@ -332,9 +335,18 @@ func (g *Gateway) stop(hurry context.Context, edges []edge) {
 	deadline, cancel := context.WithTimeout(hurry, g.present.Load().Server.Timeouts.Shutdown)
 	defer cancel()
 	empty := g.registry.Shutdown()
+	at, _ := deadline.Deadline()
+	streams, cancelStreams := context.WithDeadline(deadline, streamsAt(at))
+	defer cancelStreams()
+	select {
+	case <-empty:
+	case <-streams.Done():
+		g.endStreams()
+	}
 	select {
 	case <-empty:
 	case <-deadline.Done():
+		g.endStreams() // those that have begun since
 		g.log.Warn("stopping: closing connections whose requests did not end in time", "connections", g.registry.Len())
 	}
 	g.dispatcher.Stop()
@@ -355,6 +367,16 @@ func (g *Gateway) stop(hurry context.Context, edges []edge) {
 		g.statics.Close()
 	}
 	g.log.Info("stopped")
+}
+
+// endStreams ends all event streams, whole, so that their clients connect again, to whoever comes next.
+func (g *Gateway) endStreams() {
+	_, loads := g.dispatcher.State()
+	for _, l := range loads {
+		if n := g.dispatcher.EndStreams(l.ID); n > 0 {
+			g.log.Info("stopping: ended event streams", "worker", l.ID, "streams", n)
+		}
+	}
 }
 
 func (g *Gateway) stopWorkers(hurry context.Context) {

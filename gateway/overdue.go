@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"pyspeed/dispatch"
+	"pyspeed/supervisor"
 )
 
 // dumpPause is the time between two stack dumps of a worker because of slow requests. What becomes slow meanwhile
@@ -66,7 +67,18 @@ func (p *pool) overdue(id string, requests []dispatch.Slow) {
 		p.log.Error("a request took too long (server.timeouts.request): it was answered with 504 and is aborted", "method", s.Method,
 			"target", s.Target, "for", s.Age, "client_left", s.Left, "worker", id)
 	}
-	if e != nil && !e.worker.Attached() {
-		p.recycle(id)
+	if e == nil || e.worker.Attached() {
+		return // that one lives as long as its process wants
 	}
+	if err := p.recycle(id, supervisor.ReasonRequestTimeout); err != nil {
+		p.log.Debug("a worker is not replaced", "worker", id, "cause", err) // it goes already
+	}
+}
+
+// debugged implements dispatch.Settings.Debugged.
+func (p *pool) debugged(id string) bool {
+	p.mu.Lock()
+	e := p.workers[id]
+	p.mu.Unlock()
+	return e != nil && e.worker.Debugged(context.Background())
 }

@@ -21,8 +21,10 @@ type pool struct {
 	dispatcher *dispatch.Dispatcher
 	serving    func(w *supervisor.Worker) // told of each worker before it serves
 	log        *slog.Logger
-	// endStreams is how long after the draining of a worker began its event streams are ended; 0: they are not.
+	// endStreams is how long after the draining of a worker began its event streams are ended; 0: shortly before its end.
 	endStreams time.Duration
+	// recycle has a worker replaced, its other requests answered first.
+	recycle func(id string, why supervisor.Reason) error
 
 	timeout atomic.Int64 // workers.timeout
 
@@ -40,6 +42,9 @@ type pooled struct {
 	worker *supervisor.Worker
 	lost   chan struct{}
 	asked  bool // a look at it is under way; of pool.mu
+	// Requests that take long and were not told of; telling: a goroutine does. Of pool.mu.
+	slow    []dispatch.Slow
+	telling bool
 	// Of the look that is under way:
 	dumped   bool      // it hangs, and its stacks were logged
 	mute     time.Time // since when its control thread answers nothing; zero: it answers
@@ -86,16 +91,34 @@ func (p *pool) Serve(w *supervisor.Worker) {
 	p.dispatcher.Activate(w.ID)
 }
 
-// Drain implements supervisor.Pool. What the worker has not begun goes to the others.
-func (p *pool) Drain(w *supervisor.Worker) <-chan struct{} {
+// streamsFirst is how long before its end the event streams of a worker, or of the gateway, end: their
+// clients connect again, and the application has the time to see that they are gone.
+const streamsFirst = 2 * time.Second
+
+// streamsAt is when they end.
+func streamsAt(until time.Time) time.Time { return until.Add(-min(streamsFirst, time.Until(until)/4)) }
+
+// streamsAt is when those of a worker that begins to drain end; zero: never.
+func (p *pool) streamsAt(until time.Time) (at time.Time) {
+	if !until.IsZero() {
+		at = streamsAt(until)
+	}
+	if p.endStreams > 0 {
+		if soon := time.Now().Add(p.endStreams); at.IsZero() || soon.Before(at) {
+			at = soon
+		}
+	}
+	return at
+}
+
+// Drain implements supervisor.Pool. What the worker has not begun goes to the others; shortly before until its event
+// streams end.
+func (p *pool) Drain(w *supervisor.Worker, until time.Time) <-chan struct{} {
 	empty := p.dispatcher.Drain(w.ID)
 	select {
 	case <-empty:
 		return empty
 	default:
-	}
-	if p.endStreams > 0 {
-		time.AfterFunc(p.endStreams, func() { p.dispatcher.EndStreams(w.ID) })
 	}
 	if p.dispatcher.Ready() > 0 {
 		go func() {
@@ -104,7 +127,32 @@ func (p *pool) Drain(w *supervisor.Worker) <-chan struct{} {
 			}
 		}()
 	}
+	if at := p.streamsAt(until); !at.IsZero() {
+		go p.endStreamsOf(w.ID, at, empty)
+	}
 	return empty
+}
+
+// endStreamsOf ends a worker's event streams at that time, if it still has requests.
+func (p *pool) endStreamsOf(id string, at time.Time, empty <-chan struct{}) {
+	p.mu.Lock()
+	e := p.workers[id]
+	p.mu.Unlock()
+	if e == nil {
+		return // it is gone already
+	}
+	t := time.NewTimer(time.Until(at))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-empty:
+		return
+	case <-e.lost:
+		return
+	}
+	if n := p.dispatcher.EndStreams(id); n > 0 {
+		p.log.Info("ended the event streams of a worker that stops", "worker", id, "streams", n)
+	}
 }
 
 // Lost implements supervisor.Pool.

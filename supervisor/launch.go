@@ -211,23 +211,30 @@ func (s *Supervisor) tooLate(w *Worker, clock *startTime, part bool) error {
 	return &StartupError{ExitCode: ExitCannotStart, Worker: w.ID, Stage: "timeout", Summary: summary}
 }
 
-// drain has w get no more requests. Called by who ends it, at most once before end.
-func (s *Supervisor) drain(w *Worker, why ending) {
+// drain has w get no more requests. Called by who ends it, at most once before end, with the same bounds.
+func (s *Supervisor) drain(w *Worker, why ending, within time.Duration) {
+	ctx, cancel := s.within(w, within)
+	defer cancel()
 	w.stopFor(why)
 	w.compareAndSwap(Ready, Draining)
-	w.empty = s.pool.Drain(w)
+	w.empty = s.pool.Drain(w, insistAt(ctx))
+}
+
+// within is the time that a worker has to end.
+func (s *Supervisor) within(w *Worker, within time.Duration) (context.Context, context.CancelFunc) {
+	if within == 0 {
+		within = w.generation.ShutdownTimeout
+	}
+	return s.stopping(within)
 }
 
 // end drains w, stops it and waits until it is gone; within bounds that, 0: its generation's
 // time. A worker that is gone already costs nothing.
 func (s *Supervisor) end(w *Worker, why ending, within time.Duration) {
-	if within == 0 {
-		within = w.generation.ShutdownTimeout
-	}
-	ctx, cancel := s.stopping(within)
+	ctx, cancel := s.within(w, within)
 	defer cancel()
 	if w.empty == nil {
-		s.drain(w, why)
+		s.drain(w, why, within)
 	}
 	w.retire(ctx, w.empty)
 }

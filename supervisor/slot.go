@@ -29,7 +29,7 @@ type slot struct {
 	// error, when it did not become ready and is gone, also because ctx ended.
 	launch func(ctx context.Context, sl *slot, g *generation) (*Worker, error)
 	// drain has a worker get no more requests.
-	drain func(w *Worker, why ending)
+	drain func(w *Worker, why ending, within time.Duration)
 	// end drains and stops a worker and waits until it is gone.
 	end func(w *Worker, why ending, within time.Duration)
 	// over is told of each worker that is gone, after the Pool was.
@@ -234,7 +234,7 @@ func (sl *slot) take(x swap) {
 	sl.serve(x.successor)
 	sl.tellStart(nil)
 	if old != nil {
-		sl.drain(old, x.why) // before anybody hears of the swap: what comes from then on is the successor's
+		sl.drain(old, x.why, old.generation.DrainTimeout) // before anybody hears of the swap: what comes from then on is the successor's
 	}
 	x.taken <- true
 	if old == nil {

@@ -22,7 +22,7 @@ func fakeSlot(lives func(launch int) time.Duration) (sl *slot, pool *testPool, l
 		retired: make(chan struct{}), done: make(chan struct{}),
 		over: func(sl *slot, w *Worker) { sl.untrack(w) },
 		end: func(w *Worker, _ ending, _ time.Duration) { // it lives to its end
-			pool.Drain(w)
+			pool.Drain(w, time.Time{})
 			<-w.gone
 		},
 	}

@@ -40,8 +40,8 @@ type Pool interface {
 	// Serve gives w requests from now on.
 	Serve(w *Worker)
 	// Drain asks to give w no more requests. The channel is closed when w holds
-	// none; it need not be closed when w dies first.
-	Drain(w *Worker) (empty <-chan struct{})
+	// none; it need not be closed when w dies first. What w still holds at until, if that is not zero, is cut.
+	Drain(w *Worker, until time.Time) (empty <-chan struct{})
 	// Lost tells that w is dead for certain and why; errors.Is(cause, ErrStopped)
 	// when it ended as asked. Its Marks are final, and Data gives what it had
 	// sent, then EOF. The Pool owes one w.Release().

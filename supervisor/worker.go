@@ -221,10 +221,9 @@ func (w *Worker) watchControl(done chan<- struct{}) {
 // near the end of ctx, SIGKILL at its end. empty is closed when the worker holds no request.
 func (w *Worker) retire(ctx context.Context, empty <-chan struct{}) {
 	insist, cancel := context.WithCancel(ctx)
-	if deadline, ok := ctx.Deadline(); ok {
-		whole := time.Until(deadline)
+	if at := insistAt(ctx); !at.IsZero() {
 		cancel()
-		insist, cancel = context.WithDeadline(ctx, deadline.Add(-min(termGrace, whole/4)))
+		insist, cancel = context.WithDeadline(ctx, at)
 	}
 	defer cancel()
 	select {
@@ -256,6 +255,15 @@ func (w *Worker) retire(ctx context.Context, empty <-chan struct{}) {
 		w.Kill(w.stoppingFor().reason, "it did not stop in time, nor on SIGTERM")
 	}
 	<-w.gone
+}
+
+// insistAt is when a worker that is to stop within ctx gets SIGTERM; zero: it has all the time it wants.
+func insistAt(ctx context.Context) time.Time {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return time.Time{}
+	}
+	return deadline.Add(-min(termGrace, time.Until(deadline)/4))
 }
 
 // quit ends a worker that was not ready yet.

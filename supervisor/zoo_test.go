@@ -87,7 +87,7 @@ func (p *testPool) Open(ctx context.Context, w *Worker) error {
 
 func (p *testPool) Serve(w *Worker) { p.added <- w }
 
-func (p *testPool) Drain(w *Worker) <-chan struct{} {
+func (p *testPool) Drain(w *Worker, _ time.Time) <-chan struct{} {
 	empty := make(chan struct{})
 	if !p.hold {
 		close(empty)

@@ -58,8 +58,8 @@ class Zoo:
     def get(self, target: str) -> Response:
         return fetch(self.address, "GET", target)
 
-    def open_gate(self) -> None:
-        (self._folder / "gate.gate").touch()
+    def open_gate(self, name: str = "gate") -> None:
+        (self._folder / f"gate.{name}").touch()
 
     def runs(self, prefix: str = "") -> Counter[str]:
         """How often each nonce ran."""
