@@ -23,7 +23,10 @@ EDGES = ["netpoll", "conn"]
 
 @pytest.fixture
 def sleepers(start_zoo: StartZoo, interface: str) -> Callable[..., Zoo]:
-    """Sleepers with these request timeouts: sleepers(soft, hard, edge=…, workers={…})."""
+    """Sleepers with these request timeouts: sleepers(soft, hard, edge=…, workers={…}).
+
+    The soft one is long enough for a slow machine to be asleep by then.
+    """
 
     def start_one(soft: str, hard: str, *, edge: str = "netpoll", workers: int = 1, **tables: Any) -> Zoo:
         timeouts = {"request_soft": soft, "request": hard, **tables.pop("timeouts", {})}
@@ -49,7 +52,7 @@ def sleep(zoo: Zoo, name: str) -> Connection:
 
 @pytest.mark.parametrize("edge", EDGES)
 def test_soft_the_stacks_are_logged_once(sleepers: Callable[..., Zoo], edge: str) -> None:
-    zoo = sleepers("300ms", "0s", edge=edge)
+    zoo = sleepers("1s", "0s", edge=edge)
     log = zoo.server.log
     line = r"WARNING a request takes long.* method=GET target=\"?/sleep\?{}\"? for=\d\S* client_left=false worker=1$"
     with sleep(zoo, "one") as one:
@@ -105,6 +108,8 @@ def test_hard_504_and_the_worker_is_replaced(sleepers: Callable[..., Zoo], edge:
     log.wait_for(r"worker 1 \(pid \d+\) stopped as asked: a request took too long \(server.timeouts.request\)")
     zoo.wait_for_workers(without=before)
     assert metric(zoo, 'pyspeed_failures_total{kind="request_timeout"}') == 1
+    ends = 'pyspeed_worker_ends_total{reason="request_timeout"}'
+    eventually(lambda: metric(zoo, ends) == 1, "the worker's end is counted")
     assert all(count == 1 for count in zoo.runs(nonce).values())
 
 
