@@ -141,7 +141,7 @@ func (g *Gateway) sessionConfig(cfg *config.Config) *http1.Config {
 		BufferBody: cfg.Server.BufferBody, Streaming: &g.streaming,
 		HeaderTimeout: t.Header, BodyTimeout: t.Body, IdleTimeout: t.Idle, WriteTimeout: t.Write,
 		Close:     g.draining.Load(),
-		Responder: g.chain, Budget: g.budget, Clock: g.clock, Done: g.ended, Problem: g.problem,
+		Responder: g.responder(cfg), Budget: g.budget, Clock: g.clock, Done: g.ended, Problem: g.problem,
 	}
 }
 

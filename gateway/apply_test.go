@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,10 @@ func reconfigurable(t *testing.T, args ...string) (r *rig, next *[]string, file 
 	t.Helper()
 	r = prepare(t, t.TempDir(), args...)
 	file = filepath.Join(r.dir, "own.log")
+	long := "def app(environ, start_response):\n    start_response('200 OK', [('Content-Type', 'text/plain')])\n    return [b'x' * 900]\n"
+	if err := os.WriteFile(filepath.Join(r.dir, "long.py"), []byte(long), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	log, err := logline.Open(file, "text", "info", logfile.Owner{})
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +49,7 @@ func reconfigurable(t *testing.T, args ...string) (r *rig, next *[]string, file 
 // TestApplyAtOnce: every option of which it is said that a change applies at once has its effect, although the new workers
 // do not start.
 func TestApplyAtOnce(t *testing.T) {
-	r, next, file := reconfigurable(t, "app:wsgi")
+	r, next, file := reconfigurable(t, "long:app")
 	session := r.sessions.Load
 	access := filepath.Join(r.dir, "access.log")
 	moved := filepath.Join(r.dir, "moved.log")
@@ -68,6 +73,14 @@ func TestApplyAtOnce(t *testing.T) {
 		{"workers.queue", "3", func() bool { most, _ := r.dispatcher.QueueLimits(); return most == 3 }},
 		{"workers.queue_timeout", "6s", func() bool { _, wait := r.dispatcher.QueueLimits(); return wait == 6*time.Second }},
 		{"workers.timeout", "7s", func() bool { return r.pool.timeout.Load() == int64(7*time.Second) }},
+		{"compress.enabled", "true", func() bool { return r.encoding("/") == "gzip" }},
+		{"compress.encodings", "gzip,br", func() bool { return r.encoding("/") == "gzip" }}, // by default br is liked more
+		{"compress.min_size", "900", func() bool { return r.encoding("/") == "gzip" }},
+		{"compress.types", "text/plain", func() bool { return r.encoding("/") == "gzip" }},
+		{"compress.except", "/except", func() bool { return r.encoding("/except") == "" }},
+		{"compress.gzip_level", "1", func() bool { return true }}, // of these the answer to one small request
+		{"compress.brotli_level", "1", func() bool { return true }},
+		{"compress.zstd_level", "1", func() bool { return true }},
 		{"log.level", "error", func() bool { return !r.Operation.Log.Logger().Enabled(t.Context(), 4) }},
 		{"log.format", "json", func() bool {
 			r.Operation.Log.Logger().Error("seen")
@@ -121,6 +134,24 @@ func TestApplyAtOnce(t *testing.T) {
 	if result, err = r.Reconfigure(t.Context()); err != nil || result.Applied != nil || result.Restart != nil {
 		t.Errorf("without a change: %v, %v", result, err)
 	}
+}
+
+// encoding is that of an answer to a client who takes all.
+func (r *rig) encoding(path string) string {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.url+path, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Accept-Encoding", "gzip, br, zstd")
+	transport := &http.Transport{DisableKeepAlives: true}
+	defer transport.CloseIdleConnections()
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	return res.Header.Get("Content-Encoding")
 }
 
 func fileHas(path, text string) bool {

@@ -12,11 +12,12 @@ import (
 )
 
 // responder is what answers all requests: edge → serverWide → routes, and the answers of applications back through the
-// filters. What is off is not in the chain.
-func (g *Gateway) responder() exchange.Responder {
+// filters. What is off is not in the chain. It is made anew when a configuration is applied, and keeps nothing of its own
+// from one request to the next.
+func (g *Gateway) responder(cfg *config.Config) exchange.Responder {
 	filtered := func(r exchange.Responder) exchange.Responder { return r }
-	if g.cfg.Compress.Enabled {
-		filtered = newCompress(&g.cfg.Compress).Wrap
+	if cfg.Compress.Enabled {
+		filtered = newCompress(&cfg.Compress).Wrap
 	}
 	var workers exchange.Responder = g.dispatcher
 	live := func(r exchange.Responder) exchange.Responder { return r }

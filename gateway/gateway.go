@@ -61,7 +61,6 @@ type Gateway struct {
 	streaming  http1.Streaming
 	attached   bool        // the one worker is the process that started the gateway
 	draining   atomic.Bool // by an operator
-	chain      exchange.Responder
 
 	// present is the configuration in effect; cfg is the one at the start.
 	present    atomic.Pointer[config.Config]
@@ -155,7 +154,6 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 		return nil, err
 	}
 	g.gauges()
-	g.chain = g.responder()
 	g.present.Store(cfg)
 	g.sessions = http1.NewShared(g.sessionConfig(cfg))
 	g.started = make(chan struct{})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import Shop
-from harness.client import Address, Connection, Response, fetch
+from harness.client import PATIENCE, Address, Connection, Response, fetch
 from harness.load import Load
 from harness.server import Server, Spec, binary, clean_environment
 from harness.waiting import eventually
@@ -400,6 +403,40 @@ def test_log_whose_reader_is_gone(piped: Any) -> None:
     before = fetch(address, "GET", "/").json()["pid"]
     eventually(lambda: fetch(address, "GET", "/").json()["pid"] != before, "reloaded")
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("development", [True, False])
+def test_terminal_that_is_closed(folder: Path, development: bool) -> None:
+    """With --reload somebody works there: then the server ends, and gives its address back. Else HUP is a reload."""
+    ours, theirs = pty.openpty()
+    path = folder / "own.log"
+    more = ["--reload"] if development else []
+    command = [str(binary()), "shop:app", "--bind", f"unix:{folder}/s", "-w", "1", "--python", sys.executable, *more]
+    process = subprocess.Popen(
+        [*command, "--log-file", str(path)],
+        cwd=folder,
+        env=clean_environment(),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    try:
+        eventually(lambda: "listening on" in path.read_text(), "listening")
+        process.send_signal(signal.SIGHUP)
+        eventually(lambda: "reloaded generation=2" in path.read_text(), "reloaded")
+        os.close(ours)
+        if development:
+            assert process.wait(PATIENCE) == 0
+        else:
+            eventually(lambda: "reloaded generation=3" in path.read_text(), "reloaded")
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_pid_file(serve: Open, folder: Path) -> None:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"syscall"
@@ -35,6 +36,8 @@ func (l launcher) serve(c *config.Config, s *config.Sources) error {
 	}
 	l.tune(c)
 	gone := l.caller.Gone()
+	// Who has made it ignore HUP, by nohup(1), means it to go on.
+	attended := c.Reload.Enabled && !signal.Ignored(syscall.SIGHUP) && hasTerminal()
 	waiting := notifySignals(gone != nil)
 	log, err := l.openLog(c)
 	if err != nil {
@@ -49,7 +52,7 @@ func (l launcher) serve(c *config.Config, s *config.Sources) error {
 	if l.caller.Worker() != nil {
 		gone = nil // the supervisor sees that the worker is gone, and says so
 	}
-	stop, hurry := waiting.follow(gone, g.Order)
+	stop, hurry := waiting.follow(gone, attended, g.Order)
 	return l.say(c, log, g.Run(stop, hurry))
 }
 

@@ -5,9 +5,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"pyspeed/gateway"
 )
+
+// hangUpTime is how long the system may take to part us from a terminal that is gone.
+const hangUpTime = 200 * time.Millisecond
 
 // signals is where signals wait from the start of the program on; some of them would end it otherwise.
 type signals chan os.Signal
@@ -39,9 +43,21 @@ func orderOf(sig os.Signal) (what gateway.Order, ok bool) {
 	return 0, false
 }
 
+// hasTerminal is whether there is a terminal whose keys send us signals.
+func hasTerminal() bool {
+	tty, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	_ = tty.Close() // nothing was read
+	return true
+}
+
 // follow gives orders on, which must not block. It returns what is done at the first TERM or INT, and what is done
-// at QUIT or a second INT, which also ends the first. Whoever the gateway works for being gone is as TERM.
-func (ch signals) follow(gone <-chan struct{}, order func(gateway.Order)) (stop, hurry context.Context) {
+// at QUIT or a second INT, which also ends the first. Whoever the gateway works for being gone is as TERM; and so is, where
+// somebody sits at a terminal (attended), a HUP that comes because that was closed: the server would go on unseen, and keep
+// its address.
+func (ch signals) follow(gone <-chan struct{}, attended bool, order func(gateway.Order)) (stop, hurry context.Context) {
 	hurry, hurryNow := context.WithCancel(context.Background())
 	stop, stopNow := context.WithCancel(hurry)
 	go func() {
@@ -49,11 +65,21 @@ func (ch signals) follow(gone <-chan struct{}, order func(gateway.Order)) (stop,
 		for {
 			select {
 			case sig := <-ch:
-				if what, ok := orderOf(sig); ok {
+				what, isOrder := orderOf(sig)
+				switch {
+				case sig == syscall.SIGHUP && attended:
+					time.AfterFunc(hangUpTime, func() {
+						if hasTerminal() {
+							order(what)
+						} else {
+							ch <- syscall.SIGTERM
+						}
+					})
+					continue
+				case isOrder:
 					order(what)
 					continue
-				}
-				if sig == syscall.SIGPIPE {
+				case sig == syscall.SIGPIPE:
 					continue
 				}
 				if sig == syscall.SIGQUIT || sig == syscall.SIGINT && interrupted {
