@@ -55,7 +55,6 @@ class Cell:
     options: tuple[str, ...] = ()  # of ours, where it does not run with its defaults
     wins: str = "rps"
     overload: float = 0.0
-    options: tuple[str, ...] = ()
     least_seconds: float = 0.0  # of load, however short the rounds of a run are
     what: str = ""  # a sentence for the report, where the name does not say it
 
