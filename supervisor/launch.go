@@ -149,7 +149,7 @@ func (s *Supervisor) open(ctx context.Context, w *Worker, clock *startTime) erro
 			waiting = false
 		case <-w.gone:
 			cancel()
-			<-opened
+			_ = <-opened // that it is gone says more
 			return w.diedStarting()
 		case <-clock.whole.C:
 			if !s.isLate(w, clock) {

@@ -90,7 +90,7 @@ func (w *Worker) reap() (syscall.WaitStatus, error) {
 func endReading(c *net.UnixConn) { _ = c.CloseRead() }
 
 // told is what only the process can tell of itself: nothing.
-type told struct{}
+type told struct{} //nolint:unused // on other systems it holds something
 
 // resident is the process's resident memory in bytes, 0 when it is gone.
 func (w *Worker) resident() int64 {

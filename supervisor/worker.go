@@ -47,7 +47,7 @@ type Worker struct {
 	Marks []byte
 
 	lifecycle
-	told
+	told       //nolint:unused // see there
 	generation *generation
 	log        *slog.Logger
 	attached   bool // not spawned: process, children and output are nil
