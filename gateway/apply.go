@@ -114,6 +114,7 @@ func (g *Gateway) applyAtOnce(before, now *config.Config) error {
 	g.budget.SetLimit(now.Server.BufferBudget)
 	g.registry.SetMost(now.Server.Limits.Connections)
 	g.dispatcher.SetQueue(now.Workers.Queue, now.Workers.QueueTimeout)
+	g.dispatcher.SetRequestTimeouts(now.Server.Timeouts.RequestSoft, now.Server.Timeouts.Request)
 	g.pool.setTimeout(now.Workers.Timeout)
 	g.applyToSessions(now)
 	return nil

@@ -77,6 +77,23 @@ def test_a_traced_worker_that_hangs(start_zoo: Callable[..., zoo.Zoo], interface
     animal.wait_for_workers(without={pid})
 
 
+def test_a_traced_worker_with_a_slow_request(start_zoo: Callable[..., zoo.Zoo], interface: str, tracer: Tracer) -> None:
+    settings = {"server.timeouts": {"request_soft": "1s", "request": "1500ms", "shutdown": "2s"}}
+    animal = start_zoo("sleepers", interface, workers=1, settings=settings)
+    (pid,) = animal.server.workers()
+    with animal.connect() as connection:
+        tracer.attach(pid)
+        connection.send(request("GET", "/sleep"))
+        animal.wait_for_run("sleep")
+        animal.server.log.wait_for(WAITS)
+        assert b"takes long" not in animal.server.log.since()
+        tracer.leave()
+        # A whole limit later it counts.
+        assert connection.read_response().status == 504
+    animal.server.log.wait_for("a request takes long")
+    animal.wait_for_workers(without={pid})
+
+
 @pytest.mark.parametrize("part", ["import", "lifespan"])
 def test_a_traced_worker_that_starts(start: Callable[..., Server], tmp_path: Path, tracer: Tracer, part: str) -> None:
     settings = {"app": {"import_timeout": "2s", "lifespan_timeout": "2s"}}

@@ -218,6 +218,26 @@ def test_a_debugged_application_is_never_killed(start_program: Callable[..., Pro
     assert program.wait_exit() == 0
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_request_that_takes_too_long(start_program: Callable[..., Program], kind: str, tmp_path: Path) -> None:
+    """Its stacks are shown, its client gets 504, and the process goes on."""
+    options = 'options={"server.timeouts.request_soft": "1s", "server.timeouts.request": "2s"}'
+    program = start_program(kind, options)
+    address = program.address()
+    before = fetch(address, "GET", "/where").json()[0]
+    request = Request(address, "/wait")
+    program.log.wait_for("begun")
+    program.log.wait_for("a request takes long")
+    program.log.wait_for(rf"own_server\.py\W.* in {kind}\b")
+    assert request.outcome() == 504
+    program.log.wait_for("a request took too long")
+    (tmp_path / "zoo.gate").touch()
+    assert fetch(address, "GET", "/where").json()[0] == before == program.pid
+    program.type("\x03")
+    assert program.wait_exit() == 0
+    assert b"replacing" not in program.log.since()
+
+
 def test_from_another_thread(start_program: Callable[..., Program]) -> None:
     program = start_program("wsgi", "thread=true")
     _, thread, _ = fetch(program.address(), "GET", "/where").json()

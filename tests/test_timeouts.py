@@ -150,6 +150,16 @@ def test_hard_all_threads_are_stuck(start_zoo: StartZoo, nonce: str) -> None:
     assert sum(zoo.runs("s").values()) == 3
 
 
+def test_a_limit_that_is_set_later(sleepers: Callable[..., Zoo]) -> None:
+    """It counts for what the workers have too."""
+    zoo = sleepers("0s", "0s")
+    with sleep(zoo, "one") as one:
+        zoo.server.configure(**{"server.timeouts": {"request_soft": "0s", "request": "1s", "shutdown": "2s"}})
+        zoo.server.process.send_signal(signal.SIGHUP)
+        assert one.read_response().status == 504
+    zoo.server.log.wait_for(r"the configuration has changed.*server\.timeouts\.request")
+
+
 def test_a_client_that_left_still_counts(sleepers: Callable[..., Zoo]) -> None:
     """Its request holds the worker as any other does."""
     zoo = sleepers("300ms", "1s", timeouts={"shutdown": "2s"})

@@ -239,16 +239,16 @@ func options() []option {
 			help:  "time for running requests to end when the server stops",
 		},
 		{
-			key: "server.timeouts.request_soft", applies: AtRestart, kind: orNever, value: "30s", flags: []string{"--timeout-request-soft"},
+			key: "server.timeouts.request_soft", applies: AtOnce, kind: orNever, value: "30s", flags: []string{"--timeout-request-soft"},
 			field: func(c *Config) any { return &c.Server.Timeouts.RequestSoft },
 			help:  "time after which the stacks of the worker that runs a request are logged, once per request; 0: never",
 			more:  "Counted, like `request`, from the moment that the application is called until it begins its answer.",
 		},
 		{
-			key: "server.timeouts.request", applies: AtRestart, kind: orNever, value: "60s", flags: []string{"--timeout-request"},
+			key: "server.timeouts.request", applies: AtOnce, kind: orNever, value: "60s", flags: []string{"--timeout-request"},
 			field: func(c *Config) any { return &c.Server.Timeouts.Request },
 			help:  "time for the application to begin its answer; then the client gets 504 and the worker is replaced once its other requests have ended; 0: any time",
-			more:  "An answer that has begun is not cut: streams may last. Not counted while a debugger holds the worker.",
+			more:  "An answer that has begun is not cut: streams may last. Not counted while the client still sends the body, nor while a debugger holds the worker. The process of `run_app` is not replaced.",
 		},
 
 		{
