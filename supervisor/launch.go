@@ -149,7 +149,9 @@ func (s *Supervisor) open(ctx context.Context, w *Worker, clock *startTime) erro
 			waiting = false
 		case <-w.gone:
 			cancel()
-			_ = <-opened // that it is gone says more
+			if err := <-opened; err != nil {
+				w.log.Debug("the worker is gone", "meanwhile", err) // which says more
+			}
 			return w.diedStarting()
 		case <-clock.whole.C:
 			if !s.isLate(w, clock) {
