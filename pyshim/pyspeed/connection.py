@@ -14,11 +14,12 @@ from _socket import SHUT_RDWR
 from collections import deque
 
 from . import records
+from .habits import Habits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
-    from typing import Callable, Deque, Dict, List, Optional, Sequence, Set, Tuple
+    from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Set, Tuple
 
     from .records import Buffer
 
@@ -83,15 +84,19 @@ class Stream:
             ready = self.credit > 0 or self.aborted
         if not ready:
             self._connection.flush()
-            self._connection.blocking()
-        with self._changed:
-            while self.credit <= 0 and not self.aborted:
-                self._changed.wait()
-            if self.aborted:
-                raise ClientDisconnected("cannot write the answer: the client left")
-            taken = min(wanted, self.credit)
-            self.credit -= taken
-            return taken
+            self._connection.blocking(True)
+        try:
+            with self._changed:
+                while self.credit <= 0 and not self.aborted:
+                    self._changed.wait()
+                if self.aborted:
+                    raise ClientDisconnected("cannot write the answer: the client left")
+                taken = min(wanted, self.credit)
+                self.credit -= taken
+                return taken
+        finally:
+            if not ready:
+                self._connection.blocking(False)
 
     def read_into(self, target: memoryview) -> int:
         """Fill ``target`` with what is there of the body, waiting for the first byte; 0 at its end."""
@@ -131,12 +136,16 @@ class Stream:
             # The gateway may be waiting for the credit before it sends what this waits for.
             self._give_credit()
             self._connection.flush()
-            self._connection.blocking()
-        with self._changed:
-            while not (self._chunks or self.ended or self.aborted):
-                self._changed.wait()
-            if self.aborted:
-                raise ClientDisconnected("cannot read the request's body: the client left")
+            self._connection.blocking(True)
+        try:
+            with self._changed:
+                while not (self._chunks or self.ended or self.aborted):
+                    self._changed.wait()
+                if self.aborted:
+                    raise ClientDisconnected("cannot read the request's body: the client left")
+        finally:
+            if not ready:
+                self._connection.blocking(False)
 
     def _was_read(self, count: int) -> None:
         self._uncredited += count
@@ -160,18 +169,23 @@ class Connection:
     ``+=`` of whole records (which is atomic), so that the records of two threads never
     mix; never replace the list.
 
-    ``blocking`` is called before a thread waits for the socket's reader, ``corked``
-    tells whether the calling thread will flush by itself soon.
+    ``blocking`` is called before a thread waits for the socket's reader, with True, and after, ``corked``
+    tells whether the calling thread will flush by itself soon. Where some requests are
+    known to take long (``habits.any``), ``expect`` is called with the request that is to be
+    run and its head; after True it must not be run now.
     """
 
     def __init__(self, sock: socket) -> None:
         self.sock = sock
         self.queue: Deque[Item] = deque()
+        self.aside: Deque[Item] = deque()  # not begun either: they wait until there is time for them
+        self.habits = Habits()
         self.out: List[Buffer] = []
         self.error = ""  # why writing ended, unless the gateway ended it
         self.aborted: Set[int] = set()  # ids of requests without a stream
-        self.blocking: Callable[[], None] = lambda: None
+        self.blocking: Callable[[bool], None] = lambda begins: None
         self.corked: Callable[[], bool] = lambda: False
+        self.expect: Callable[[Item, Dict[str, Any]], bool] = lambda item, head: False
         self._streams: Dict[int, Stream] = {}
         self._streams_lock = threading.Lock()
         self._writing = threading.Lock()
@@ -289,16 +303,35 @@ class Connection:
 
         A request whose body is being streamed stays: the part that has arrived could not be given back.
         """
-        queue, ids = self.queue, []
-        for item in self._queued():
-            if item[3] is not None or item[0] in self.aborted:
-                continue
-            try:
-                queue.remove(item)
-            except (ValueError, IndexError):
-                continue  # it has begun
-            ids.append(item[0])
+        ids = []
+        for queue in (self.aside, self.queue):
+            for item in _copy(queue):
+                if item[3] is not None or item[0] in self.aborted:
+                    continue
+                try:
+                    queue.remove(item)
+                except (ValueError, IndexError):
+                    continue  # it has begun
+                ids.append(item[0])
         return ids
+
+    def take_aside(self) -> Optional[Item]:
+        """Take one of the requests that were put aside: one whose client has left, or the first."""
+        item = self.left_aside()
+        try:
+            if item is None:
+                return self.aside.popleft()
+            self.aside.remove(item)
+            return item
+        except (ValueError, IndexError):
+            return None  # the control thread was faster
+
+    def left_aside(self) -> Optional[Item]:
+        """A request that was put aside and whose client has left."""
+        for item in _copy(self.aside):
+            if item[0] in self.aborted or (item[3] is not None and item[3].aborted):
+                return item
+        return None
 
     def reclaim_unread(self, data: bytes) -> List[int]:
         """Take back the simple requests in bytes that were read and not fed; the rest waits for the next :meth:`feed`.
@@ -330,13 +363,6 @@ class Connection:
             streams = list(self._streams.values())
         for stream in streams:
             stream.abort()
-
-    def _queued(self) -> List[Item]:
-        while True:
-            try:
-                return list(self.queue)
-            except RuntimeError:  # changed meanwhile
-                continue
 
     def _broken(self, error: BaseException) -> None:
         """A record may be cut off, as the gateway is gone or a signal handler raised: nothing may follow it."""
@@ -416,3 +442,11 @@ class Connection:
             with self._streams_lock:
                 self._streams[request_id] = stream
         self.queue.append((request_id, flags, whole, stream))
+
+
+def _copy(queue: Deque[Item]) -> List[Item]:
+    while True:
+        try:
+            return list(queue)
+        except RuntimeError:  # changed meanwhile
+            continue

@@ -27,7 +27,7 @@ else:
 # In the order in which they are wanted.
 _MODULES = (
     *("worker", "loader", "control", "records", "tracebacks"),
-    *("wsgi", "connection", "threads", "wsgi_io", "hooks"),
+    *("wsgi", "connection", "habits", "threads", "long_requests", "computing", "runner", "wsgi_io", "hooks"),
     *("asgi", "asgi_connection", "asgi_http", "exchange", "lifespan"),
     *("tornado_worker", "tornado_http", "tornado_answer"),
 )

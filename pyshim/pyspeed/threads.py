@@ -42,7 +42,9 @@ import threading
 import time
 from _socket import MSG_DONTWAIT, SHUT_RD
 
+from .long_requests import LongRequests
 from .records import ProtocolError
+from .runner import Runner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,21 +63,6 @@ _BLOCKING_SHARE = 0.0025
 _QUIET_TICKS = 20  # ticks without work after which the watcher sleeps
 
 
-class Runner:
-    """One thread's part in the play."""
-
-    __slots__ = ("lead", "gate", "ident", "wall", "cpu")
-
-    def __init__(self) -> None:
-        self.lead: List[bool] = []
-        self.gate = threading.Lock()
-        self.gate.acquire()
-        self.ident = 0
-        # Seconds that slow requests took here, inline, since this thread's CPU time was ``cpu``.
-        self.wall = 0.0
-        self.cpu = -1.0
-
-
 class Threads:
     """Runs the requests of one connection on up to ``most`` threads.
 
@@ -89,7 +76,7 @@ class Threads:
         connection: Connection,
         handle: Callable[[Item], None],
         most: int,
-        tick: float = 0.005,
+        tick: float = 0.0025,
         idle: float = 10.0,
     ) -> None:
         self.most = most
@@ -120,9 +107,12 @@ class Threads:
         self._watcher_sleeps = False
         self._watcher_called = False
         self._turned = 0.0  # when the watcher first saw what the leader still does; 0: it makes progress
+        self._progress = 0.0  # when a request without the lead last ended, or the watcher was given the lead
         self._error = ""
+        self._long = LongRequests(connection, self._lock, tick, self._pass_lead, self._wake_one, self._notice)
         connection.blocking = self._blocking
         connection.corked = self._corked
+        connection.expect = self._long.expect
 
     def run(self) -> str:
         """Serve until the gateway closes the connection or :meth:`stop` has drained it.
@@ -168,9 +158,17 @@ class Threads:
         return self._connection.reclaim()
 
     def stalled_ms(self) -> int:
-        """For how many milliseconds the leader has not turned; 0 when it reads or makes progress."""
+        """For how many milliseconds nothing has turned: the leader, or, where all threads run requests, one of them.
+
+        0 when they make progress, and when one is free, or waits for its client. Several threads that are all in use
+        stall only what waits for them.
+        """
         with self._lock:
             turned = self._turned
+            if not turned and self._leader is self._watcher and not self._parked:
+                waits = any(runner.waits for runner in self._long.runners.values())
+                if not waits and (self._connection.queue or self.most == 1):
+                    turned = self._progress
         return int((time.monotonic() - turned) * 1000) if turned else 0
 
     def counts(self) -> Dict[str, int]:
@@ -181,30 +179,41 @@ class Threads:
     # On the runners' threads.
 
     def _serve(self, me: Runner, idle: Optional[float]) -> None:
-        me.ident = threading.get_ident()
+        me.begin()
+        long = self._long
+        long.runners[me.ident] = me
         lead = me.lead
         connection = self._connection
         queue = connection.queue
         try:
             while True:
-                if not queue:
-                    if lead:
+                if long.openings and not lead:
+                    self._run_aside(me)
+                elif lead:
+                    if not queue:
                         if not self._read(me):
                             return
-                    elif not self._park(me, idle):
-                        return
-                elif lead and self.inline:
-                    self._run_batch(me)
-                else:
-                    self._run_one(lead)
+                    elif self.inline:
+                        self._run_batch(me)
+                    else:
+                        self._run_one(me)
+                elif queue and self._helps():
+                    self._run_one(me)
+                elif not self._park(me, idle):
+                    return
         except BaseException as error:
             # Not the application's: handle raises nothing. A signal handler may have raised in between.
             self._error = "cannot go on serving: %r" % error
             self._close()
         finally:
             with self._lock:
+                long.forget(me)
                 self._count -= 1
                 self._finished.notify_all()
+
+    def _helps(self) -> bool:
+        """Whether a thread without the lead takes what is queued: not if the leader gets on with it by itself."""
+        return not self.inline or not self._long.one_at_a_time or self._leader is self._watcher or self._closed
 
     def _run_batch(self, me: Runner) -> None:
         """Run what is queued while I lead."""
@@ -219,10 +228,13 @@ class Threads:
         count = left = 1
         try:
             while queue and lead:
-                handle(popleft())
+                me.item = item = popleft()
+                handle(item)
                 left -= 1
                 if left:
                     continue
+                if not lead:
+                    break
                 now = clock()
                 took = now - began
                 if took > _CORK:
@@ -242,7 +254,9 @@ class Threads:
         except IndexError:
             pass  # another thread took the last one
         if not lead:
+            self._progress = time.monotonic()
             connection.flush()
+            self._long.ended(me)
 
     def _waits(self, me: Runner, took: float) -> bool:
         """Requests took long, inline: whether to hand off from now on, as they wait more than they compute."""
@@ -264,29 +278,43 @@ class Threads:
             self._share = max(self._share, 20 * _BLOCKING_SHARE)
         return True
 
-    def _run_one(self, lead: List[bool]) -> None:
+    def _run_one(self, me: Runner) -> None:
         """Run one request, with the lead passed on if I have it."""
         connection = self._connection
         try:
             item = connection.queue.popleft()
         except IndexError:
             return
-        if lead:
+        if me.lead:
             with self._lock:
-                if lead:
+                if me.lead:
                     self._pass_lead()
         began = time.perf_counter()
         self._handle(item)
         slow = time.perf_counter() - began > _SHORT
+        self._progress = time.monotonic()
         connection.flush()
+        if me.long is not None:
+            self._long.ended(me)
+            return  # whatever the others are like
         with self._lock:
             self._share += ((1.0 if slow else 0.0) - self._share) * _DECAY
             self._share_at = self._received
             if self._share < _BLOCKING_SHARE:
                 self.inline = True
 
+    def _run_aside(self, me: Runner) -> None:
+        """Run a request that was put aside, if one may begin. I do not have the lead."""
+        item = self._long.take(me)
+        if item is not None:
+            self._handle(item)
+            self._progress = time.monotonic()
+            self._connection.flush()
+        self._long.ended(me)
+
     def _read(self, me: Runner, flags: int = 0) -> bool:
         """Read once; False at the end. Flag MSG_DONTWAIT: read what is there, if anything."""
+        me.item = None
         connection = self._connection
         if connection.out:
             connection.flush()
@@ -342,9 +370,12 @@ class Threads:
     def _park(self, me: Runner, idle: Optional[float]) -> bool:
         """Wait to be needed; False when the thread is to end."""
         with self._lock:
-            if me.lead or self._connection.queue:
+            if me.lead or self._long.openings or (self._connection.queue and self._helps()):
                 return True
             if self._closed:
+                if self._connection.aside:
+                    self._long.open()
+                    return True
                 return False
             self._parked.append(me)
             if self._stopping:
@@ -359,11 +390,16 @@ class Threads:
             me.gate.acquire()  # was just chosen; the release is on its way
         return True
 
-    def _blocking(self) -> None:
-        """The calling thread is about to wait for the socket's reader, so that must be another one."""
+    def _blocking(self, begins: bool) -> None:
+        """The calling thread is about to wait for the socket's reader, so that must be another one; or has waited."""
         ident = threading.get_ident()
         with self._lock:
-            if self._leader.ident == ident and self._leader is not self._watcher:
+            me = self._long.runners.get(ident)
+            if me is not None:
+                me.waits = begins
+            if not begins:
+                self._progress = time.monotonic()
+            elif self._leader.ident == ident and self._leader is not self._watcher:
                 self._pass_lead()
 
     def _corked(self) -> bool:
@@ -383,20 +419,34 @@ class Threads:
         if self._count < self.most and not self._closed:
             heir = Runner()
             self._give_lead(heir)
-            self._count += 1
-            thread = threading.Thread(
-                target=self._serve, args=(heir, self._idle_seconds), name="pyspeed-runner", daemon=True
-            )
-            try:
-                thread.start()
-                self._started = [earlier for earlier in self._started if earlier.is_alive()]
-                self._started.append(thread)
+            if self._start(heir):
                 return
-            except RuntimeError:  # the system has no more threads for us
-                self._count -= 1
-                heir.lead.clear()
+            heir.lead.clear()
         self._give_lead(self._watcher)
+        self._progress = time.monotonic()
         self._call_watcher()
+
+    def _start(self, runner: Runner) -> bool:
+        """Start one more thread; False where the system has no more for us."""
+        thread = threading.Thread(
+            target=self._serve, args=(runner, self._idle_seconds), name="pyspeed-runner", daemon=True
+        )
+        self._count += 1
+        try:
+            thread.start()
+        except RuntimeError:
+            self._count -= 1
+            return False
+        self._started = [earlier for earlier in self._started if earlier.is_alive()]
+        self._started.append(thread)
+        return True
+
+    def _wake_one(self) -> None:
+        """Have a thread look for something to do besides leading, if there is one, or may be."""
+        if self._parked:
+            self._parked.pop().gate.release()
+        elif self._count < self.most and not self._closed:
+            self._start(Runner())
 
     def _give_lead(self, heir: Runner) -> None:
         heir.lead.append(True)
@@ -404,6 +454,9 @@ class Threads:
         self._busy = True
         self._batch += 1
         self._turned = 0.0
+        self._notice()
+
+    def _notice(self) -> None:
         if self._watcher_sleeps:
             self._call_watcher()
 
@@ -417,9 +470,10 @@ class Threads:
         return self._count - len(self._parked) - reading
 
     def _end_if_drained(self) -> None:
-        if self._busy or self._closed or self._active() or self._connection.queue or self._connection.partial:
+        connection = self._connection
+        if self._busy or self._closed or self._active() or connection.queue or connection.aside or connection.partial:
             return
-        if _readable(self._connection.sock):
+        if _readable(connection.sock):
             return  # the leader is about to read it, and looks again
         # What arrives before this is still read, and answered.
         self._end_reading()
@@ -436,7 +490,7 @@ class Threads:
     def _close(self) -> None:
         """The socket has been read to its end: let every thread run what is queued, and end."""
         with self._lock:
-            self._closed = True
+            self._closed = self._long.closed = True
             self._leader.lead.clear()
             parked, self._parked[:] = list(self._parked), []
             self._call_watcher()
@@ -469,8 +523,10 @@ class Threads:
                 if self._closed:
                     return
                 # Whoever makes it busy again does so under the lock, and calls.
-                self._watcher_sleeps = sleeps = quiet > _QUIET_TICKS and not self._busy and not unflushed
+                watched = self._busy or unflushed or self._long.watched()
+                self._watcher_sleeps = sleeps = quiet > _QUIET_TICKS and not watched
             called = me.gate.acquire() if sleeps else me.gate.acquire(timeout=self._tick)
+            self._long.look()
             with self._lock:
                 self._watcher_sleeps = False
                 if called:
@@ -498,7 +554,7 @@ class Threads:
         """The leader's request has outlived a tick. Under _lock."""
         if not self._turned:
             self._turned = time.monotonic() - self._tick
-        if self.most > 1:
+        if self.most > 1 and not self._long.suspect(self._leader):
             # Requests since the last look were short.
             self._share *= (1 - _DECAY) ** min(self._received - self._share_at, 10000)
             self._share_at = self._received

@@ -390,6 +390,7 @@ def handler(
     loads, dumps, pack = marshal.loads, marshal.dumps, records.HEADER.pack
     extend = connection.out.extend
     aborted = connection.aborted
+    habits = connection.habits
     new_context = copy_context().copy
     root = root_path.rstrip("/")
     response, version, last, most = records.RESPONSE, records.VERSION, records.LAST, records.MAX_CONTENT
@@ -408,6 +409,8 @@ def handler(
                 answer.end(records.APP_ABORTED)
                 return
             head, body = loads(content)
+            if habits.any and connection.expect(item, head):
+                return
             answer.environ = environ = base | head
             if body:
                 environ["wsgi.input"] = BytesIO(body)

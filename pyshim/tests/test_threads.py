@@ -279,6 +279,20 @@ def test_stats_and_ping_while_busy() -> None:
         worker.until(lambda: worker.ask("ping", "pong", n=2)["loop_ms"] > 20, "loop_ms to grow")
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_stall_is_seen_whoever_reads(threads: int) -> None:
+    """All threads run requests, and so the watcher has the lead already when the last of them blocks."""
+    with Worker("wsgi_apps:blocking", HERE, threads=threads) as worker:
+        ids = worker.batch([environ("/sleep", query="0.05")] * threads + [environ("/wait", query="g")] * (threads + 1))
+        for request in ids[:threads]:
+            assert worker.answer(request).body == b"0.05"
+        worker.until(lambda: worker.ask("ping", "pong", n=1)["loop_ms"] > 100, "loop_ms to grow")
+        if threads > 1:
+            worker.ask("reclaim", "reclaimed")
+            assert worker.ask("ping", "pong", n=2)["loop_ms"] == 0, "nothing waits for the threads"
+        worker.kill()
+
+
 def test_concurrent_clients_of_one_worker_never_mix() -> None:
     with Worker("wsgi_apps:mixed", HERE) as worker:
         failures: List[BaseException] = []
