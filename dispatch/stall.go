@@ -35,6 +35,26 @@ func (d *Dispatcher) Suspend(id string) bool {
 	return true
 }
 
+// Crowded is asked when all threads of a worker run requests and others wait behind these. True: another worker has
+// threads left and fewer requests, and the caller is to take back what this one has not begun; Reclaimed must follow.
+func (d *Dispatcher) Crowded(id string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := d.find(id)
+	if w == nil || !w.serving || w.suspended.Load() {
+		return false
+	}
+	for _, o := range d.workers {
+		if o != w && o.serving && !o.suspended.Load() && o.outstanding+1 < w.outstanding && (o.threads == 0 || o.outstanding < o.threads) {
+			if d.InFlight == 0 {
+				w.window = w.floor // those in front are not short
+			}
+			return true
+		}
+	}
+	return false
+}
+
 // Hung says that a worker is about to be killed because it hangs.
 func (d *Dispatcher) Hung(id string) {
 	d.mu.Lock()

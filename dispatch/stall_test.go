@@ -103,3 +103,50 @@ func TestHung(t *testing.T) {
 	other.answer(req.id, "")
 	c.want(200, "")
 }
+
+// TestCrowded: of a worker whose threads all run requests, others take over what waits behind these, where they have
+// threads left and fewer requests.
+func TestCrowded(t *testing.T) {
+	r := newRig(t, Settings{})
+	w := startWorker(t, r.Dispatcher, "1", Worker{Threads: 2})
+	asked := map[string]*recorder{}
+	for i := range 2 {
+		_, asked[nonce(i)] = r.ask(nonce(i))
+		w.marks[w.request().id] = 1
+	}
+	r.mu.Lock()
+	r.workers[0].window = 4 // as it had grown
+	r.mu.Unlock()
+	var behind []uint16
+	for i := 2; i < 4; i++ {
+		r.clock.advance(1)
+		_, asked[nonce(i)] = r.ask(nonce(i))
+		behind = append(behind, w.request().id)
+	}
+	if r.Crowded("1") || r.Crowded("nobody") {
+		t.Error("there is nobody else")
+	}
+	other := startWorker(t, r.Dispatcher, "2", Worker{Threads: 1})
+	if !r.Crowded("1") {
+		t.Fatal("the other has nothing to do")
+	}
+	if n := r.Reclaimed("1", behind); n != 2 {
+		t.Errorf("%d moved", n)
+	}
+	// Not back to the first, although that had room for four.
+	for i := 2; i < 4; i++ {
+		req := other.request()
+		if req.nonce != nonce(i) {
+			t.Errorf("%s came, want %s", req.nonce, nonce(i))
+		}
+		if r.Crowded("1") {
+			t.Error("the other has no thread left")
+		}
+		if i == 3 {
+			break
+		}
+		other.answer(req.id, req.nonce)
+		asked[req.nonce].want(200, req.nonce)
+	}
+	w.none()
+}

@@ -135,6 +135,7 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	}
 	workers := supervisor.Settings{
 		Launch: g.launch(cfg, start), Archive: start.Archive, Log: log, Attached: start.Attached, Patient: g.developer != nil,
+		Full: p.full,
 	}
 	if !cfg.WholeSite() {
 		g.observe(&workers)

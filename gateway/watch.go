@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"pyspeed/supervisor"
@@ -75,7 +76,7 @@ func (p *pool) look(ctx context.Context, e *pooled, timeout time.Duration) {
 	}
 	if p.dispatcher.Suspend(w.ID) {
 		p.log.Warn("a worker does not turn: the application holds its event loop or all its threads, or it is stopped", "worker", w.ID, "for", held)
-		go p.reclaim(w)
+		go p.reclaim(w, slog.LevelWarn)
 	}
 	if held < timeout {
 		e.dumped = false // it has turned since
@@ -107,13 +108,21 @@ func (p *pool) look(ctx context.Context, e *pooled, timeout time.Duration) {
 	w.Kill(supervisor.ReasonHung, fmt.Sprintf("the application held its event loop or all its threads for %s (workers.timeout is %s)", held.Round(time.Millisecond), timeout))
 }
 
+// full is told that all threads of a worker run requests and others wait behind these, where other workers may have
+// time for them.
+func (p *pool) full(w *supervisor.Worker) {
+	if p.dispatcher.Crowded(w.ID) {
+		go p.reclaim(w, slog.LevelDebug)
+	}
+}
+
 // reclaim gives to others what a worker has not begun. It waits for the worker's control thread.
-func (p *pool) reclaim(w *supervisor.Worker) {
+func (p *pool) reclaim(w *supervisor.Worker, level slog.Level) {
 	ids, err := w.Reclaim()
 	if err != nil {
 		return // it is gone, which Lost tells
 	}
 	if moved := p.dispatcher.Reclaimed(w.ID, ids); moved > 0 {
-		p.log.Warn("what a worker had not begun goes to others", "worker", w.ID, "requests", moved)
+		p.log.Log(context.Background(), level, "what a worker had not begun goes to others", "worker", w.ID, "requests", moved)
 	}
 }

@@ -47,13 +47,12 @@ type control struct {
 	pings atomic.Int64
 }
 
-// newControl starts to read. recycle is called, on the reading goroutine, with the reason for which the application
-// asks for another worker in its own's place; it must not block.
-func newControl(conn *net.UnixConn, recycle func(reason string)) *control {
+// newControl starts to read.
+func newControl(conn *net.UnixConn, l listener) *control {
 	c := &control{
 		conn:    conn,
 		first:   make(chan event, 1),
-		news:    newNews(recycle),
+		news:    newNews(l),
 		ended:   make(chan struct{}),
 		waiting: make(map[string][]chan event),
 	}

@@ -32,7 +32,7 @@ func newTestControl(t *testing.T) (*control, net.Conn) {
 		}
 		conns[i] = c.(*net.UnixConn)
 	}
-	c := newControl(conns[0], nil)
+	c := newControl(conns[0], listener{})
 	t.Cleanup(func() {
 		c.close()
 		<-c.ended

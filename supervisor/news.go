@@ -7,8 +7,15 @@ import "sync/atomic"
 type news struct {
 	stages   chan stage  // the parts of its start, in order
 	debugger atomic.Bool // its application stands in a debugger that has the terminal
-	recycle  func(reason string)
 	told     atomic.Bool // the log has the last answer of Worker.Debugged
+	listener
+}
+
+// listener is who has to know of some news at once. Its functions are called on the goroutine that reads the control
+// socket, so they must not block.
+type listener struct {
+	recycle func(reason string) // the application asks for another worker in its own's place
+	full    func()              // all threads run requests, and others wait behind these
 }
 
 // stage is a part of a worker's start.
@@ -21,8 +28,8 @@ type stage struct {
 // tells are left alone.
 const stagesMost = 16
 
-func newNews(recycle func(reason string)) *news {
-	return &news{stages: make(chan stage, stagesMost), recycle: recycle}
+func newNews(l listener) *news {
+	return &news{stages: make(chan stage, stagesMost), listener: l}
 }
 
 // take is false for an event that is no news.
@@ -35,6 +42,8 @@ func (n *news) take(e event) bool {
 		}
 	case "recycle":
 		n.recycle(printable([]byte(e.text("reason"))))
+	case "full":
+		n.full()
 	case "debugger":
 		n.debugger.Store(e.flag("on"))
 	default:

@@ -27,6 +27,9 @@ type Settings struct {
 	// Ended is told of each worker that is gone, whether it ever served or not; nil: nobody. Any of the supervisor's
 	// goroutines calls it; it must not block.
 	Ended func(Reason)
+	// Full is told that all threads of a worker run requests, and that others wait behind these; nil: nobody. It must not
+	// block.
+	Full func(w *Worker)
 	// Reloaded is told of each reload that ended, with what Reload returns; nil: nobody. It must not block.
 	Reloaded func(error)
 }
@@ -95,6 +98,9 @@ const (
 func New(settings Settings, pool Pool) *Supervisor {
 	if settings.Log == nil {
 		settings.Log = slog.New(slog.DiscardHandler)
+	}
+	if settings.Full == nil {
+		settings.Full = func(*Worker) {}
 	}
 	s := &Supervisor{
 		settings: settings, log: settings.Log, pool: pool,

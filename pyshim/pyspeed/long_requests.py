@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .connection import Connection, Item
     from .runner import Runner
 
+_LOOKS_FULL = 8  # looks after which it is told again that some wait
 _LOOKS_FREE = 16  # looks at what computes, until it is found out again whether that needs the GIL
 
 
@@ -42,6 +43,7 @@ class LongRequests:
         notice: Callable[[], None],
     ) -> None:
         self.one_at_a_time = one_at_a_time()
+        self.full: Callable[[], None] = lambda: None  # called when some wait for others to end, now and again
         # All below: under the lock.
         self.openings = 0  # how many of those that are put aside may begin: 0 or 1
         self.runners: Dict[int, Runner] = {}  # all, by the ident of their threads
@@ -142,12 +144,15 @@ class LongRequests:
         """Look at the suspect, and at what was put aside. Once every tick while it is :meth:`watched`."""
         if self._suspect is None and not self._connection.aside:
             return
+        full = False
         with self._lock:
             if self._suspect is not None:
                 self._look_at_suspect(*self._suspect)
                 self._suspect = None
             if self._connection.aside:
-                self._look_at_aside()
+                full = not self._look_at_aside() and self._looks % _LOOKS_FULL == 0
+        if full:
+            self.full()
 
     def _look_at_suspect(self, runner: Runner, item: Item, head: Any, since: float, used: float, delay: float) -> None:
         """What the thread that lost the lead has done since: computed, waited, or come to an end."""
@@ -160,7 +165,7 @@ class LongRequests:
         if computes:
             self._computing.add(runner)
 
-    def _look_at_aside(self) -> None:
+    def _look_at_aside(self) -> bool:
         """Have one more begin, if there is time for it."""
         computing = self._computing
         self._looks += 1
@@ -170,6 +175,7 @@ class LongRequests:
                     self._connection.habits.saw(runner.long, without_gil(runner))
         full = computing.full()
         if self.openings or (full and (not self._connection.aborted or self._connection.left_aside() is None)):
-            return
+            return False
         self.open()
         self._wake()
+        return True

@@ -60,6 +60,7 @@ _SHORT = 0.0005  # seconds; a request that takes longer, and not for computing, 
 _DECAY = 1 / 512  # weight of one request in the share of blocking ones
 # Hand-off costs some 20 µs per request, a stall inline about 7 ms: it pays from this share of blocking requests on.
 _BLOCKING_SHARE = 0.0025
+_CROWDED = 20  # milliseconds without an end of any request, after which it is told that others wait for that
 _QUIET_TICKS = 20  # ticks without work after which the watcher sleeps
 
 
@@ -139,6 +140,10 @@ class Threads:
             for thread in started:
                 thread.join()
         return self._error or self._connection.error
+
+    def on_full(self, tell: Callable[[], None]) -> None:
+        """Have ``tell()`` called, on the watcher's thread, when requests wait here that others may have time for."""
+        self._long.full = tell
 
     def stop(self) -> None:
         """Have :meth:`run` return once everything that was received is answered. Any thread; does not wait."""
@@ -577,6 +582,10 @@ class Threads:
                 self._busy = False
                 if self._stopping:
                     self._end_if_drained()
+                waits = bool(self._connection.queue)
+            if waits and not _readable(self._connection.sock, _CROWDED):
+                self._tell_if_full()
+                continue
             data = self._recv()
             if not data:
                 self._close()
@@ -586,10 +595,19 @@ class Threads:
             if not me.lead:
                 return True
 
+    def _tell_if_full(self) -> None:
+        """Nothing has ended for a while, nor begun: other workers may have time for what waits."""
+        with self._lock:
+            since = time.monotonic() - self._progress
+            full = self._connection.queue and self._leader is self._watcher and not self._parked
+        if full and since * 1000 >= _CROWDED:
+            self._long.full()
 
-def _readable(sock: socket) -> bool:
+
+def _readable(sock: socket, wait: int = 0) -> bool:
+    """Whether there is something to read, within ``wait`` milliseconds."""
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(sock, select.POLLIN)
-        return bool(poll.poll(0))
-    return bool(select.select([sock], [], [], 0)[0])
+        return bool(poll.poll(wait))
+    return bool(select.select([sock], [], [], wait / 1000)[0])

@@ -70,6 +70,7 @@ def run(
     def stats(message: Message) -> None:
         control.send({"event": "stats", **threads.counts(), "rss_kib": resident_kib()})
 
+    threads.on_full(lambda: control.send({"event": "full"}))
     control.on("ping", ping)
     control.on("stats", stats)
     control.on("reclaim", lambda _: control.send({"event": "reclaimed", "ids": threads.reclaim()}))

@@ -142,6 +142,21 @@ def test_more_of_them_begin_while_there_is_time(rig: Rig, monkeypatch: pytest.Mo
     until(lambda: sorted(rig.begun) == [1, 2, 3], "the last")
 
 
+def test_it_is_told_that_some_wait(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    full(monkeypatch, True)
+    told = []
+    rig.threads.on_full(lambda: told.append(rig.threads.reclaim()))
+    rig.learn("/compute", computes=True)
+    rig.send("1 /compute", "2 /compute", "3 /compute")
+    until(lambda: rig.aside() == [2, 3], "two to be put aside")
+    for _ in range(8):
+        rig.look()
+    assert told == [[2, 3]]
+    for _ in range(80):
+        rig.look()
+    assert len(told) == 1, "nothing waits any more"
+
+
 def test_without_a_gil_nothing_is_put_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     rig = Rig()

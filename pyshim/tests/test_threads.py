@@ -293,6 +293,24 @@ def test_a_stall_is_seen_whoever_reads(threads: int) -> None:
         worker.kill()
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_tells_that_requests_wait_behind_others(threads: int) -> None:
+    """They can then be taken back; as long as a thread is free, or nothing waits, there is nothing to tell."""
+    with Worker("wsgi_apps:blocking", HERE, threads=threads) as worker:
+        running = worker.batch([environ("/wait", query="g%d" % i) for i in range(threads)])
+        for i in range(threads):
+            worker.wait_log("waiting g%d\n" % i)
+        assert not [event for event in worker.events if event["event"] == "full"]
+        behind = worker.request(environ("/echo", query="b"))
+        worker.event("full")
+        worker.event("full")  # again and again, as others may get time later
+        assert worker.ask("reclaim", "reclaimed")["ids"] == [behind]
+        worker.release({behind})
+        for request in running:
+            assert not worker.peek(request).ended
+        worker.kill()
+
+
 def test_concurrent_clients_of_one_worker_never_mix() -> None:
     with Worker("wsgi_apps:mixed", HERE) as worker:
         failures: List[BaseException] = []
