@@ -164,6 +164,7 @@ def test_workers(serve: Open, folder: Path) -> None:
     assert len(rows) == 2
 
 
+@pytest.mark.limit(180)
 def test_reload(start_shop: Callable[..., Shop], nonce: str) -> None:
     """It waits for the outcome; what was asked for meanwhile is answered, by the old workers or the new."""
     shop = start_shop("flask", "netpoll")
@@ -192,6 +193,7 @@ def test_reload_tells_what_changed(serve: Open) -> None:
     ]
 
 
+@pytest.mark.limit(180)
 def test_reload_that_fails(serve: Open, folder: Path) -> None:
     """The error, the traceback, exit code 1; the old code serves, and the next reload is none the worse."""
     server = serve()
@@ -268,6 +270,7 @@ def test_drain(serve: Open) -> None:
             assert "close" not in idle.request("GET", "/").get("Connection")
 
 
+@pytest.mark.limit(180)
 def test_drain_one_worker(start_shop: Callable[..., Shop], nonce: str) -> None:
     """It is replaced, and no request is lost."""
     shop = start_shop("flask", "netpoll")
@@ -313,6 +316,7 @@ def test_dump(serve: Open, folder: Path) -> None:
     eventually(lambda: len(re.findall(r"most recent call first.* worker=\d", log.read_text())) >= 2, "both stacks")
 
 
+@pytest.mark.limit(180)
 def test_kill(start_shop: Callable[..., Shop], nonce: str) -> None:
     """At once, and replaced: what had begun there gets 502, all else an answer."""
     shop = start_shop("flask", "netpoll")

@@ -95,12 +95,13 @@ def test_hup_reads_everything_again(serve: Open, folder: Path) -> None:
     assert b" INFO " not in server.log.since(mark), "the new log.level does not apply"
 
 
+@pytest.mark.limit(240)
 def test_hup_under_load(start_shop: Callable[..., Shop], nonce: str) -> None:
-    """Twenty of them, some in quick succession: no request is lost, and none runs twice."""
+    """Ten of them, by two in quick succession: no request is lost, and none runs twice."""
     shop = start_shop("flask", "netpoll")
     server = shop.server
     with Load(shop.address, nonce) as load:
-        for turn in range(10):
+        for turn in range(5):
             mark, before = server.log.mark(), load.done
             server.signal(signal.SIGHUP)
             server.signal(signal.SIGHUP)
@@ -111,6 +112,7 @@ def test_hup_under_load(start_shop: Callable[..., Shop], nonce: str) -> None:
     assert {runs.get(outcome.nonce) for outcome in load.outcomes} == {1}
 
 
+@pytest.mark.limit(180)
 def test_hup_with_a_broken_configuration(serve: Open) -> None:
     server = serve(workers=2)
     workers = server.workers()
@@ -218,6 +220,7 @@ def lines_of(folder: Path, name: str) -> list[str]:
     return [line for part in text for line in part.splitlines()]
 
 
+@pytest.mark.limit(180)
 def test_usr1_rotates_under_load(start_shop: Callable[..., Shop], tmp_path: Path, nonce: str) -> None:
     """Thirty rotations: every request has its line in one of the files, and so has every line that was printed."""
     logs = tmp_path / "logs"
