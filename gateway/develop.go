@@ -44,7 +44,7 @@ type developer struct {
 	log     *slog.Logger
 	hub     *livereload.Hub
 	watcher *hotreload.Watcher // from begin on
-	folders []string           // that it watches
+	folders []string           // that are watched
 
 	page atomic.Pointer[livereload.ErrorPage] // what answers everything; nil: the workers do
 	held atomic.Bool                          // requests wait
@@ -85,7 +85,7 @@ func (g *Gateway) newDeveloper(cfg *config.Config, start Start) *developer {
 		return nil
 	}
 	return &developer{
-		g: g, cfg: cfg, log: g.log, wake: make(chan struct{}, 1),
+		g: g, cfg: cfg, log: g.log, folders: watchedFolders(cfg), wake: make(chan struct{}, 1),
 		hub: livereload.NewHub(livereload.Settings{Browser: cfg.Reload.Browser, Now: g.clock.Now, Log: g.log}),
 	}
 }
@@ -143,16 +143,36 @@ func (d *developer) run(ctx context.Context) {
 	d.settle()
 }
 
+// watchedFolders are those of the options.
+func watchedFolders(cfg *config.Config) []string {
+	if len(cfg.Reload.Directories) == 0 {
+		return []string{cfg.App.Directory}
+	}
+	var folders []string
+	for _, path := range cfg.Reload.Directories {
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(cfg.App.Directory, path)
+		}
+		folders = append(folders, filepath.Clean(path))
+	}
+	return folders
+}
+
+// sources are the folders whose modules are the application's, also by their names without links.
+func (d *developer) sources() []string {
+	folders := append([]string{d.cfg.App.Directory}, d.folders...)
+	for _, path := range folders {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			folders = append(folders, real)
+		}
+	}
+	slices.Sort(folders)
+	return slices.Compact(folders)
+}
+
 // watch begins to watch.
 func (d *developer) watch() {
 	r := &d.cfg.Reload
-	base := d.cfg.App.Directory
-	within := func(path string) string {
-		if filepath.IsAbs(path) {
-			return path
-		}
-		return filepath.Join(base, path)
-	}
 	s := hotreload.Settings{
 		Files: map[string]hotreload.Kind{}, Include: r.Include, Exclude: r.Exclude, Gitignore: r.Gitignore, Delay: r.Delay, Log: d.log,
 	}
@@ -162,12 +182,7 @@ func (d *developer) watch() {
 	case "off":
 		s.Poll = hotreload.PollOff
 	}
-	for _, dir := range r.Directories {
-		s.Directories = append(s.Directories, filepath.Clean(within(dir)))
-	}
-	if len(s.Directories) == 0 {
-		s.Directories = []string{base}
-	}
+	s.Directories = d.folders
 	for _, path := range r.Include {
 		if filepath.IsAbs(path) && !strings.ContainsAny(path, `*?[\`) {
 			s.Files[path] = hotreload.Workers
@@ -184,7 +199,6 @@ func (d *developer) watch() {
 			s.Skip = append(s.Skip, path)
 		}
 	}
-	d.folders = s.Directories
 	d.watcher = hotreload.New(s)
 	how := "events"
 	if d.watcher.Polling() {

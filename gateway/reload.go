@@ -33,8 +33,9 @@ func (g *Gateway) launch(cfg *config.Config, start Start) supervisor.Launch {
 			"environment": start.toAttached(),
 		},
 	}
-	if cfg.Reload.Enabled && start.Attached == nil {
-		l.Start["reload"] = true
+	if g.developer != nil {
+		l.Start["reload"], l.Start["watched"] = true, g.developer.sources()
+		l.Spare = cfg.Workers.Model != "gevent" // which patches what would be imported before
 		l.DrainTimeout = developmentDrain
 	}
 	return l

@@ -24,6 +24,8 @@ type Launch struct {
 	// Overlap is how many workers of this generation are started beside those of the one before at once; 0: all.
 	Overlap int
 	Warmup  []string // paths that a worker is asked for before it serves
+	// Spare has a process wait for each slot's next launch, with all imported that is not the application's.
+	Spare bool
 	// Preload has one process import the application and fork the workers, on Linux.
 	Preload bool
 	// StartupTimeout is how long a worker may take until it serves; 0: 60 s.

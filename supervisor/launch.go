@@ -15,6 +15,17 @@ var errToldToStop = errors.New("it was told to stop")
 // the Pool has shaken hands with it and warmed it up. On an error the worker is gone. When ctx ends it is
 // told to stop, for the reason that giveUp names. Runs on a goroutine of its caller's.
 func (s *Supervisor) launch(ctx context.Context, sl *slot, g *generation) (*Worker, error) {
+	defer s.wantSpare(sl.number, g)
+	if w := s.takeSpare(ctx, sl.number, g); w != nil {
+		err := s.prepareWorker(ctx, sl, w)
+		if err == nil {
+			return w, nil
+		}
+		if failed, ok := errors.AsType[*StartupError](err); !ok || failed.Stage != "spare" {
+			return nil, err
+		}
+		w.log.Debug("the spare worker cannot be used: " + err.Error())
+	}
 	id := sl.nextID()
 	begin := s.spawn
 	if s.attached() {
@@ -29,28 +40,36 @@ func (s *Supervisor) launch(ctx context.Context, sl *slot, g *generation) (*Work
 	if err != nil {
 		return nil, &StartupError{ExitCode: ExitCannotStart, Worker: id, Stage: "spawn", Summary: err.Error()}
 	}
+	if err := s.prepareWorker(ctx, sl, w); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// prepareWorker sees a process to where it can serve. On an error it is gone.
+func (s *Supervisor) prepareWorker(ctx context.Context, sl *slot, w *Worker) error {
 	sl.track(w)
 	if !w.attached {
 		w.log.Info("worker started", "pid", w.PID, "generation", w.Generation)
 	}
-	clock := newStartTime(&g.Launch)
+	clock := newStartTime(&w.generation.Launch)
 	defer clock.stop()
 	if err := s.await(ctx, w, clock); err != nil {
 		w.Release()
 		s.over(sl, w)
-		return nil, err
+		return err
 	}
 	if err := s.open(ctx, w, clock); err != nil {
 		s.pool.Lost(w, w.cause)
 		s.over(sl, w)
-		return nil, err
+		return err
 	}
 	more := []any{"after", time.Since(w.Started).Round(time.Millisecond)}
 	if w.attached {
 		more = []any{"attached", true}
 	}
 	w.log.Info("worker ready", append([]any{"pid", w.PID, "interface", w.Info.Interface, "python", w.Info.Python}, more...)...)
-	return w, nil
+	return nil
 }
 
 // await sends `start` and waits for the answer. On an error the worker is gone.
@@ -108,6 +127,9 @@ func (s *Supervisor) isLate(w *Worker, clock *startTime) bool {
 func (s *Supervisor) first(w *Worker, e event) error {
 	if e.text("event") == "ready" {
 		w.Info, w.Readied = readyInfo(e), time.Now()
+		if w.generation.Spare {
+			s.learn(e)
+		}
 		return nil
 	}
 	failed := &StartupError{

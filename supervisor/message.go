@@ -96,16 +96,32 @@ func (e event) flag(key string) bool {
 	return b
 }
 
-// ids are the request ids in a list field; what is not an id is an error.
-func (e event) ids(key string) ([]uint16, error) {
+// texts are the str items of a list field.
+func (e event) texts(key string) []string {
+	var list []string
+	for _, item := range e.list(key) {
+		if s, ok := item.(string); ok {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// list is a list field; empty when it is missing or something else.
+func (e event) list(key string) []marshal.Value {
 	v, _ := marshal.Get[marshal.Value](marshal.Dict(e), key)
-	var items []marshal.Value
 	switch v := v.(type) {
 	case marshal.List:
-		items = v
+		return v
 	case marshal.Tuple:
-		items = v
+		return v
 	}
+	return nil
+}
+
+// ids are the request ids in a list field; what is not an id is an error.
+func (e event) ids(key string) ([]uint16, error) {
+	items := e.list(key)
 	ids := make([]uint16, 0, len(items))
 	for _, item := range items {
 		n, ok := item.(int)

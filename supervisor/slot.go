@@ -3,7 +3,6 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -300,14 +299,8 @@ func (sl *slot) generationNow() *generation {
 	return sl.generation
 }
 
-// nextID is "2" for the first worker of slot 2, then "2.2", "2.3".
-func (sl *slot) nextID() string {
-	n := sl.launches.Add(1)
-	if n == 1 {
-		return fmt.Sprint(sl.number)
-	}
-	return fmt.Sprintf("%d.%d", sl.number, n)
-}
+// nextID is that of the slot's next process.
+func (sl *slot) nextID() string { return workerID(sl.number, sl.launches.Add(1)) }
 
 // track notes a worker that was spawned.
 func (sl *slot) track(w *Worker) {

@@ -80,6 +80,8 @@ type Supervisor struct {
 	next        *turn                 // the one that waits for its turn
 	recycling   *recycling            // the one worker that is being replaced
 	zygotes     []*zygote             // of the generations that may have workers
+	spares      map[int]*spare        // by slots' numbers
+	known       known
 	archive     *archive
 	spawner     *spawner
 	children    *children
@@ -283,6 +285,7 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	for _, sl := range slots {
 		<-sl.done
 	}
+	s.dropSpares()
 	s.changes.Wait()
 	var err error
 	if !s.attached() {

@@ -164,7 +164,6 @@ def test_a_changed_template_is_served_by_the_same_worker(
     (tmp_path / "app.py").write_text("import os\n" + textwrap.dedent(renderer.source))
     spec = Spec("app:app", tmp_path, renderer.interface, workers=1, settings={"reload": {"enabled": True}})
     server = start(spec)
-    workers = server.workers()
 
     def page() -> str:
         answer = fetch(server.address, "GET", "/")
@@ -183,4 +182,4 @@ def test_a_changed_template_is_served_by_the_same_worker(
         (tmp_path / "templates" / "inner.html").write_text(f"<b>{number}00</b>")
         if name != "mako":  # which compares whole seconds
             assert page() == f"<i><b>{number}00</b></i>"
-    assert server.workers() == workers
+    assert str(server.log).count("worker started") == 1

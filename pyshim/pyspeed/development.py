@@ -22,17 +22,35 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
-    from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+    from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+    from .spare import Baseline
 
 # Seconds from a file's last change on after which nobody can change it within the same tick of the clock, also
 # where that is another machine's, and whoever had begun to read it by then has finished.
 _SETTLED = 5.0
 
 
-def begin() -> None:
-    """Have nothing stale be used from now on."""
-    _distrust_bytecode(SourceFileLoader)
-    sys.meta_path.insert(0, _Adjuster())
+# Of the start; None before it.
+_baseline: Optional[Baseline] = None
+
+
+def begin(settings: Optional[Dict[str, Any]] = None) -> None:
+    """Have nothing stale be used from now on; with the start message, when the application is about to be imported."""
+    if not any(type(finder) is _Adjuster for finder in sys.meta_path):
+        _distrust_bytecode(SourceFileLoader)
+        sys.meta_path.insert(0, _Adjuster())
+    if settings is not None:
+        from . import spare
+
+        global _baseline
+        spare.refuse_hidden(settings.get("directory", ""))
+        _baseline = spare.Baseline(settings.get("watched", ()))
+
+
+def reusable() -> List[str]:
+    """The modules that the next worker may import before it is needed."""
+    return _baseline.reusable() if _baseline is not None else []
 
 
 def _distrust_bytecode(loader: Any) -> None:
@@ -64,14 +82,23 @@ class _Adjuster:
         adjust = _ADJUST.get(name)
         if adjust is None:
             return None
-        for finder in sys.meta_path:
-            if finder is not self and hasattr(finder, "find_spec"):
-                spec = finder.find_spec(name, path, target)
-                if spec is not None:
-                    if hasattr(spec.loader, "exec_module"):
-                        spec.loader = _Loader(spec.loader, adjust)  # type: ignore[assignment]
-                    return spec
-        return None
+        spec = find_behind(self, name, path, target)
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = _Loader(spec.loader, adjust)  # type: ignore[assignment]
+        return spec
+
+
+def find_behind(
+    me: Any, name: str, path: Optional[Sequence[str]], target: Optional[ModuleType]
+) -> Optional[ModuleSpec]:
+    """What the finders say that come after ``me``."""
+    finders = list(sys.meta_path)
+    for finder in finders[finders.index(me) + 1 :]:
+        if hasattr(finder, "find_spec"):
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                return spec
+    return None
 
 
 class _Loader:

@@ -88,6 +88,11 @@ def attend(imported: Callable[[], None], preloaded: Optional[Preloaded] = None) 
     os.register_at_fork(after_in_child=lambda: leave_to_parent(data, commands))
     try:
         settings = control.receive()
+        if settings.get("cmd") == "prepare":
+            from . import spare
+
+            spare.prepare(settings, control, imported)
+            settings = control.receive()
     except EOFError:
         os._exit(1)  # nothing has been served: what is to run at the worker's end need not
     code = serve(settings, data, marks, control, imported, preloaded)
@@ -174,7 +179,7 @@ def load(settings: Dict[str, Any], with_module: Callable[[ModuleType], None]) ->
         if settings.get("reload"):
             from . import development
 
-            development.begin()
+            development.begin(settings)
         wanted = settings.get("interface", "auto")
         app = loader.load(target, bool(settings.get("factory")), wanted, with_module)
         return app, loader.interface(app, wanted, target)
@@ -230,6 +235,10 @@ def run(
             "lifespan": "",
         }
         event.update(fields)
+        if settings.get("reload"):
+            from . import development
+
+            event["modules"] = development.reusable()
         serving()
         if "pydevd" in sys.modules:
             control.hide_from_debugger()
