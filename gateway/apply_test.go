@@ -70,6 +70,8 @@ func TestApplyAtOnce(t *testing.T) {
 		{"server.timeouts.idle", "3s", func() bool { return session().IdleTimeout == 3*time.Second }},
 		{"server.timeouts.write", "4s", func() bool { return session().WriteTimeout == 4*time.Second }},
 		{"server.timeouts.shutdown", "5s", func() bool { return r.present.Load().Server.Timeouts.Shutdown == 5*time.Second }},
+		{"server.timeouts.request_soft", "8s", func() bool { soft, _ := r.dispatcher.RequestTimeouts(); return soft == 8*time.Second }},
+		{"server.timeouts.request", "9s", func() bool { _, hard := r.dispatcher.RequestTimeouts(); return hard == 9*time.Second }},
 		{"workers.queue", "3", func() bool { most, _ := r.dispatcher.QueueLimits(); return most == 3 }},
 		{"workers.queue_timeout", "6s", func() bool { _, wait := r.dispatcher.QueueLimits(); return wait == 6*time.Second }},
 		{"workers.timeout", "7s", func() bool { return r.pool.timeout.Load() == int64(7*time.Second) }},

@@ -58,6 +58,7 @@ type Gateway struct {
 	workers    atomic.Pointer[config.Workers] // as they were last configured
 	from       atomic.Pointer[Start]          // what the present workers were started from
 	scaler     *scaler
+	endScaling context.CancelFunc // nil: nothing is scaled; of Run
 	streaming  http1.Streaming
 	attached   bool        // the one worker is the process that started the gateway
 	draining   atomic.Bool // by an operator
@@ -288,7 +289,10 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 			return err
 		}
 		if !g.attached {
-			running.Go(func() { g.scaler.run(background) })
+			beside, halt := context.WithCancel(background)
+			defer halt()
+			g.endScaling = halt
+			running.Go(func() { g.scaler.run(beside) })
 		}
 		if g.developer != nil {
 			endDeveloper = g.developer.runBeside(background, &running)
@@ -381,6 +385,9 @@ func (g *Gateway) endStreams() {
 func (g *Gateway) stopWorkers(hurry context.Context) {
 	if g.cfg.WholeSite() {
 		return // there are none
+	}
+	if g.endScaling != nil {
+		g.endScaling() // or it would miss them
 	}
 	if err := g.supervisor.Stop(hurry); err != nil {
 		g.log.Warn("stopping: not all workers ended in order", "cause", err)
