@@ -154,6 +154,7 @@ class _Commands(Control):
                 self._forked(0, "its descriptors are missing")  # no more could be opened here
             elif self._fork(system, descriptors):
                 self._become_worker(descriptors, message)
+                system.show_as_worker()
                 return
             for fd in descriptors:
                 os.close(fd)
@@ -268,6 +269,16 @@ class _System:
     def die_with_parent(self) -> None:
         """Have the kernel kill this process when its parent dies."""
         self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+    def show_as_worker(self) -> None:
+        """Have lists of processes show the command line of a worker, and not the zygote's."""
+        try:
+            with open("/proc/self/stat", "rb") as file:
+                end = int(file.read().rpartition(b")")[2].split()[46])  # arg_end: behind the last argument
+        except (OSError, ValueError, IndexError):
+            return
+        if end and self._ctypes.string_at(end - 7, 7) == b"zygote\0":
+            self._ctypes.memmove(end - 7, b"worker", 6)
 
 
 def _import_what_serves(preloaded: Preloaded, settings: Dict[str, Any]) -> None:

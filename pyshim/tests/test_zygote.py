@@ -64,6 +64,8 @@ def test_workers_are_forked_with_the_application_and_are_the_gateways_children(t
             assert first["random"] != second["random"]
             assert one.stop() == 0
             assert two.get("/").status == "200 OK"
+            assert Path("/proc/%d/cmdline" % zygote.pid).read_bytes().endswith(b"\0zygote\0")
+            assert Path("/proc/%d/cmdline" % two.pid).read_bytes().endswith(b"\0worker\0")
             assert two.stop() == 0
         assert not children(zygote.pid)
         assert zygote.log() == ""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from harness import processes
 from harness.client import Connection, Response, fetch, request
 from harness.server import Server, Spec
 from harness.waiting import eventually
@@ -311,7 +312,7 @@ def test_preloaded(start: Start, target: str) -> None:
         waiting = [Side(server, "/waits?gate=held&n=1") for _ in range(20)]
         pids = {get(server, "/about").json()["pid"] for _ in range(20)}
         assert text(server, "/calls") == "hellohello"
-        for pid in server.workers():
+        for pid in processes.children(server.pid):
             os.kill(pid, signal.SIGKILL)  # the zygote too
         for side in waiting:
             assert side.answer().status == 502

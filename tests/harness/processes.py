@@ -26,6 +26,14 @@ def _children_of_task(task: Path) -> list[int]:
         return []  # the thread ended meanwhile
 
 
+def is_zygote(pid: int) -> bool:
+    """Whether it is one of the processes that workers are forked from."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0zygote\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def alive(pid: int) -> bool:
     """Whether the process exists and is not a zombie."""
     try:

@@ -243,7 +243,7 @@ class Server:
         return self.process.pid
 
     def workers(self) -> list[int]:
-        return processes.children(self.pid)
+        return [pid for pid in processes.children(self.pid) if not processes.is_zygote(pid)]
 
     def wait_exit(self) -> int:
         """Waits for an exit that somebody else caused; returns the exit code."""
