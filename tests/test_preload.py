@@ -211,3 +211,21 @@ def test_connections_that_workers_would_share_are_named(start: Start, tmp_path: 
     )
     server = start(spec(tmp_path, source=source))
     server.log.wait_for(r"WARN.*importing the application has opened connections.*127\.0\.0\.1:\d+.*worker=zygote")
+
+
+def test_a_reload_imports_anew_and_one_that_fails_leaves_all_as_it_is(start: Start, tmp_path: Path) -> None:
+    server = start(spec(tmp_path))
+    first = zygote(server)
+    before = workers(server)
+    (tmp_path / "shop.py").write_text("1 / 0\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.log.wait_for("ZeroDivisionError: division by zero")
+    assert fetch(server.address, "GET", "/").body.startswith(b"imported in %d," % first)
+    assert workers(server) == before
+    assert processes.alive(first)
+    (tmp_path / "shop.py").write_text(APPLICATION + "# another size\n")
+    server.process.send_signal(signal.SIGHUP)
+    second = zygote(server, 2)
+    eventually(lambda: set(server.workers()) == workers(server) and not before & workers(server), "new workers alone")
+    assert fetch(server.address, "GET", "/").body.startswith(b"imported in %d," % second)
+    eventually(lambda: not processes.alive(first), "the first zygote has ended")
