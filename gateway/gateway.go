@@ -60,6 +60,7 @@ type Gateway struct {
 	scaler     *scaler
 	endScaling context.CancelFunc // nil: nothing is scaled; of Run
 	streaming  http1.Streaming
+	terminal   *terminal   // for the workers' debuggers; nil: there is none
 	attached   bool        // the one worker is the process that started the gateway
 	draining   atomic.Bool // by an operator
 
@@ -131,6 +132,9 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	g.workers.Store(&cfg.Workers)
 	g.from.Store(&start)
 	g.attached = start.Attached != nil
+	if cfg.Reload.Enabled && !g.attached {
+		g.terminal = openTerminal()
+	}
 	if g.developer = g.newDeveloper(cfg, start); g.developer != nil {
 		p.endStreams = streamGrace
 	}
@@ -359,6 +363,7 @@ func (g *Gateway) stop(hurry context.Context, edges []edge) {
 	g.registry.CloseAll()
 	// The workers have a time of their own: they still run the application's shutdown.
 	g.stopWorkers(hurry)
+	g.terminal.close()
 	<-empty
 	for _, u := range g.upstreams {
 		u.Wait()

@@ -35,6 +35,7 @@ func (g *Gateway) launch(cfg *config.Config, start Start) supervisor.Launch {
 	}
 	if g.developer != nil {
 		l.Start["reload"], l.Start["watched"] = true, g.developer.sources()
+		l.Start["terminal"] = g.terminal.offered()
 		l.Spare = cfg.Workers.Model != "gevent" // which patches what would be imported before
 		l.DrainTimeout = developmentDrain
 	}

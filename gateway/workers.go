@@ -15,7 +15,11 @@ func (g *Gateway) observe(s *supervisor.Settings) {
 	}
 	ended := g.metrics.Counters("pyspeed_worker_ends_total", "reason", labels...)
 	reloaded := g.metrics.Counters("pyspeed_reloads_total", "result", "ok", "failed")
-	s.Ended = func(r supervisor.Reason) { ended(r.Label()) }
+	s.Ended = func(r supervisor.Reason) {
+		ended(r.Label())
+		g.terminal.reclaim()
+	}
+	s.Debugging = func(w *supervisor.Worker, on bool) { g.terminal.standing(w.PID, on) }
 	s.Reloaded = func(err error) {
 		if err != nil {
 			reloaded("failed")

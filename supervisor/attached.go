@@ -44,7 +44,7 @@ func (s *Supervisor) attach(_ context.Context, id string, slot int, g *generatio
 		exited:  make(chan struct{}), gone: make(chan struct{}),
 	}
 	w.log = s.log.With(slog.String("worker", id))
-	w.control = newControl(a.Control, listener{recycle: w.applicationWants, full: func() {}})
+	w.control = newControl(a.Control, listener{recycle: w.applicationWants, full: func() {}, stands: func(bool) {}})
 	go w.waitAttached()
 	return w, nil
 }

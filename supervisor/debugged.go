@@ -8,6 +8,9 @@ import (
 // debuggedPatience is how long a worker may take to say whether a debugger is connected to it.
 const debuggedPatience = time.Second
 
+// debuggedAgain is how often it is asked whether a debugger still holds a worker that is to end.
+const debuggedAgain = 500 * time.Millisecond
+
 // Debugged reports whether somebody debugs the worker's process: its application stands in a debugger on the
 // terminal or waits at another one's prompt, an editor is connected (debugpy), or gdb, strace or the like trace it.
 // Whoever is about to enforce a time limit on the worker asks before, and lets the limit begin anew when it is

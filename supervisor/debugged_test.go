@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"errors"
 	"os/exec"
 	"runtime"
 	"strconv"
@@ -75,3 +76,19 @@ PTRACE_SEIZE = 0x4206
 print("traced" if libc.ptrace(PTRACE_SEIZE, int(sys.argv[1]), None, None) == 0 else "refused", flush=True)
 sys.stdin.read()
 `
+
+// A worker that is replaced keeps its requests while somebody debugs them, however little time it has for that.
+func TestDrainingIsDebugged(t *testing.T) {
+	z := newZoo(t, "is debugged while it drains", 1, func(s *Settings) { s.ShutdownTimeout = 400 * time.Millisecond })
+	z.pool.hold = true // its request does not end
+	z.mustStart(t)
+	w := z.pool.nextAdded(t)
+	if err := z.Recycle(w.ID, ReasonControl); err != nil {
+		t.Fatal(err)
+	}
+	if l := z.pool.nextLost(t); l.w != w || !errors.Is(l.cause, ErrStopped) {
+		t.Errorf("%s was lost: %v", l.w, l.cause)
+	}
+	z.log.wants(t, "asked 1", "asked 2", "asked 3", "somebody debugs the worker: its time limits wait")
+	z.pool.hold = false
+}

@@ -260,7 +260,39 @@ func (s *Supervisor) end(w *Worker, why ending, within time.Duration) {
 	if w.empty == nil {
 		s.drain(w, why, within)
 	}
+	if !s.debuggedUntil(ctx, w) {
+		w.retire(ctx, w.empty)
+		return
+	}
+	ctx, cancel = s.within(w, within) // anew, as it was nobody's fault
+	defer cancel()
 	w.retire(ctx, w.empty)
+}
+
+// debuggedUntil waits until w holds no request, or its time to finish them is over. Where somebody debugs it then, that
+// waits for the end of this, and it is true; but a server that stops waits for no debugger.
+func (s *Supervisor) debuggedUntil(ctx context.Context, w *Worker) bool {
+	at := insistAt(ctx)
+	if at.IsZero() {
+		return false
+	}
+	over := time.NewTimer(time.Until(at))
+	defer over.Stop()
+	for debugged := false; ; debugged = true {
+		select {
+		case <-w.empty:
+			return debugged
+		case <-w.gone:
+			return debugged
+		case <-s.active.Done():
+			return false
+		case <-over.C:
+		}
+		if s.leaving.Load() || !w.Debugged(s.life) {
+			return debugged
+		}
+		over.Reset(debuggedAgain)
+	}
 }
 
 // over is called once for every worker that is gone, after the Pool was told.

@@ -16,6 +16,7 @@ type news struct {
 type listener struct {
 	recycle func(reason string) // the application asks for another worker in its own's place
 	full    func()              // all threads run requests, and others wait behind these
+	stands  func(on bool)       // the application stands in a debugger that has the terminal, or has left it
 }
 
 // stage is a part of a worker's start.
@@ -46,6 +47,7 @@ func (n *news) take(e event) bool {
 		n.full()
 	case "debugger":
 		n.debugger.Store(e.flag("on"))
+		n.stands(e.flag("on"))
 	default:
 		return false
 	}

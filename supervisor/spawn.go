@@ -145,7 +145,9 @@ func (s *Supervisor) newWorker(id string, slotNumber int, g *generation, begin f
 		exited:  make(chan struct{}), gone: make(chan struct{}),
 	}
 	w.log = s.log.With(slog.String("worker", id))
-	w.control = newControl(e.control, listener{recycle: w.applicationWants, full: func() { s.settings.Full(w) }})
+	w.control = newControl(e.control, listener{
+		recycle: w.applicationWants, full: func() { s.settings.Full(w) }, stands: func(on bool) { s.settings.Debugging(w, on) },
+	})
 	w.output = newOutput(w.log)
 	w.output.add("stdout", e.stdout)
 	w.output.add("stderr", e.stderr)

@@ -30,6 +30,9 @@ type Settings struct {
 	// Full is told that all threads of a worker run requests, and that others wait behind these; nil: nobody. It must not
 	// block.
 	Full func(w *Worker)
+	// Debugging is told that a worker's application stands in a debugger on the terminal, or has left it; nil: nobody. It
+	// must not block.
+	Debugging func(w *Worker, on bool)
 	// Reloaded is told of each reload that ended, with what Reload returns; nil: nobody. It must not block.
 	Reloaded func(error)
 }
@@ -103,6 +106,9 @@ func New(settings Settings, pool Pool) *Supervisor {
 	}
 	if settings.Full == nil {
 		settings.Full = func(*Worker) {}
+	}
+	if settings.Debugging == nil {
+		settings.Debugging = func(*Worker, bool) {}
 	}
 	s := &Supervisor{
 		settings: settings, log: settings.Log, pool: pool,

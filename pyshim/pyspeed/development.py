@@ -7,6 +7,8 @@ application is imported. Without ``--reload`` this module is not imported.
 in one second that leave the size as it was, the second may never be seen. So a ``.pyc`` is neither written nor used
 that was made within moments of the edit.
 
+*pdb.* Where the gateway has a terminal to offer, it is used (:mod:`pyspeed.terminal_pdb`).
+
 *Templates.* The gateway does not replace workers when a template changes, so the engines have to look whether it
 has. What they do for that in their own debug modes is done here without those, which would show themselves otherwise.
 """
@@ -249,7 +251,15 @@ def _bottle(module: Any) -> None:
     simple.prepare = preparing
 
 
+def _pdb(module: Any) -> None:
+    if "pyspeed.terminal" in sys.modules:
+        from .terminal_pdb import adopt
+
+        adopt(module)
+
+
 _ADJUST: Dict[str, Callable[[Any], None]] = {
+    "pdb": _pdb,
     "jinja2.environment": _jinja,
     "mako.lookup": _mako,
     "chameleon.template": _chameleon,

@@ -121,6 +121,10 @@ def serve(
     ``preloaded`` is the application where this process was forked with it.
     """
     answer_while_loading(settings, control)
+    if settings.get("terminal"):
+        from . import terminal
+
+        terminal.offer(control, settings["terminal"])
     control.start()
     hooks: Optional[Hooks] = None
 

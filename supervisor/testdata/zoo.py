@@ -159,6 +159,17 @@ elif target == "is debugged while it starts":
 
     send({"event": "stage", "stage": "import", "what": ""})
     serve()
+elif target == "is debugged while it drains":
+    asked = 0
+
+    def debugged():
+        global asked
+        asked += 1
+        print("asked", asked, flush=True)
+        send({"event": "debugged", "on": asked <= 2})
+
+    ready()
+    serve()
 elif target == "is debugged":
     ready()
     send({"event": "debugger", "on": True})
