@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import processes
 from harness.client import Address, fetch
 from harness.program import Program
 from harness.waiting import eventually
@@ -67,8 +66,9 @@ class Development:
     def get(self, target: str) -> Any:
         return Request(self.address, target)
 
-    def workers(self) -> list[int]:
-        return processes.children(self.program.pid)
+    def worker(self) -> int:
+        """The one that serves; another process may wait to be the next."""
+        return int(fetch(self.address, "GET", "/pid").body)
 
     def prompt(self, since: int = 0) -> int:
         """Waits for a prompt; returns where the log goes on."""
@@ -100,9 +100,10 @@ def develop(tmp_path: Path) -> Iterator[Callable[..., Development]]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_breakpoint_has_the_terminal(develop: Callable[..., Development], kind: str, path: str) -> None:
     site = develop(kind, "-w", "1")
+    worker = site.worker()
     request = site.get(path)
     mark = site.prompt()
-    assert site.foreground() == site.workers()[0]
+    assert site.foreground() == worker
     site.program.type("p secret.upper()\n")
     site.program.log.wait_for("'SECRET'", since=mark)
     if kind == "wsgi":
@@ -118,12 +119,13 @@ def test_a_breakpoint_has_the_terminal(develop: Callable[..., Development], kind
 @pytest.mark.parametrize("kind", KINDS)
 def test_steps_keep_the_terminal_until_the_request_ends(develop: Callable[..., Development], kind: str) -> None:
     site = develop(kind, "-w", "1")
+    worker = site.worker()
     request = site.get("/break")
     mark = site.prompt()
     for _ in range(2):
         site.program.type("n\n")
         mark = site.prompt(mark)
-        assert site.foreground() == site.workers()[0]
+        assert site.foreground() == worker
     site.program.type("p secret\n")
     site.program.log.wait_for(r"'secret\.'|'secret\.\.'", since=mark)
     site.program.type("r\n")
@@ -137,7 +139,7 @@ def test_steps_keep_the_terminal_until_the_request_ends(develop: Callable[..., D
 @pytest.mark.parametrize("kind", KINDS)
 def test_quit_ends_the_request_and_not_the_server(develop: Callable[..., Development], kind: str) -> None:
     site = develop(kind, "-w", "1")
-    workers = site.workers()
+    worker = site.worker()
     for answer in ("q\n", "\x04"):  # Ctrl-D
         mark = site.program.log.mark()
         request = site.get("/break")
@@ -146,7 +148,7 @@ def test_quit_ends_the_request_and_not_the_server(develop: Callable[..., Develop
         assert request.outcome() == 500
         site.has_terminal_again()
     assert fetch(site.address, "GET", "/ok").body == b"ok"
-    assert site.workers() == workers
+    assert site.worker() == worker
 
 
 def test_post_mortem(develop: Callable[..., Development]) -> None:
@@ -193,7 +195,7 @@ def test_one_debugger_at_a_time(develop: Callable[..., Development]) -> None:
 
 def test_limits_wait_for_the_developer(develop: Callable[..., Development]) -> None:
     site = develop("asgi", "-w", "1", "--timeout", "1s", "--timeout-request", "1s", "--timeout-request-soft", "500ms")
-    workers = site.workers()
+    worker = site.worker()
     request = site.get("/break")
     mark = site.prompt()
     site.program.log.wait_for("somebody debugs the worker: its time limits wait")
@@ -201,7 +203,7 @@ def test_limits_wait_for_the_developer(develop: Callable[..., Development]) -> N
     site.program.log.wait_for("'secret'", since=mark)
     site.program.type("c\n")
     assert request.outcome() == b"secret.."
-    assert site.workers() == workers
+    assert site.worker() == worker
 
 
 def test_a_reload_lets_the_debugged_request_finish(develop: Callable[..., Development], tmp_path: Path) -> None:
@@ -224,7 +226,7 @@ def test_a_reload_lets_the_debugged_request_finish(develop: Callable[..., Develo
 
 def test_the_debugged_worker_is_killed(develop: Callable[..., Development]) -> None:
     site = develop("wsgi", "-w", "1")
-    (worker,) = site.workers()
+    worker = site.worker()
     request = site.get("/break")
     site.prompt()
     os.kill(worker, signal.SIGKILL)
