@@ -54,7 +54,8 @@ type developer struct {
 	pending *edit              // to be loaded next
 	present context.CancelFunc // gives up what is being loaded; nil: nothing is, or it has to go on
 	busy    bool
-	givenUp int // reloads in a row
+	shown   []hotreload.Change // of what is being loaded
+	givenUp int                // reloads in a row
 	wake    chan struct{}
 }
 
@@ -331,7 +332,7 @@ func (d *developer) take(ctx context.Context) *loading {
 	if e == nil {
 		return nil
 	}
-	d.busy = true
+	d.busy, d.shown = true, e.shown
 	l := &loading{edit: e}
 	l.ctx, l.end = context.WithCancel(ctx)
 	if d.givenUp < mostGivenUp {
@@ -378,7 +379,7 @@ func (d *developer) load(ctx context.Context, e *edit) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.busy = false
+	d.busy, d.shown = false, nil
 	d.settle()
 }
 
@@ -399,9 +400,9 @@ func (d *developer) ask(ctx context.Context, e *edit) (logged bool, err error) {
 // replaced is told that new workers serve, whoever asked for them.
 func (d *developer) replaced() {
 	d.page.Store(nil)
-	d.hub.Broadcast(livereload.Event{Kind: livereload.Replaced})
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.hub.Broadcast(livereload.Event{Kind: livereload.Replaced, Paths: paths(d.shown)})
 	if !d.busy {
 		d.settle()
 	}

@@ -47,8 +47,10 @@ func (h *Hub) filtered(x *exchange.Exchange, next exchange.Responder) {
 	next.Respond(x)
 	// The edge looks at Source as the exchange's owner only, which it is as long as Respond runs, whether or not the
 	// answer has begun, or ended, elsewhere meanwhile.
-	f.inner = x.Source
-	x.Source = f
+	if x.Source != nil {
+		f.inner = x.Source
+		x.Source = f
+	}
 }
 
 // Drained implements exchange.Source.

@@ -33,6 +33,7 @@
 
   function start() {
     running = true;
+    leaving = 0;
     delay = 500;
     if (!navigator.locks || !window.BroadcastChannel) return connect();
     channel = new BroadcastChannel(NAME);
@@ -51,6 +52,7 @@
 
   function stop() {
     running = false;
+    clearTimeout(postponed);
     if (source) source.close();
     if (channel) channel.close();
     if (release) release();
@@ -128,9 +130,18 @@
     const state = stored();
     // Once only: a page that is as old as before comes from somewhere else, a service worker for example.
     if (state && state.id === id && state.href === location.href) return;
+    if (Date.now() - leaving < 60000) {
+      // Something was clicked or sent, and may have been waiting for this very change: loading this page would lose it.
+      clearTimeout(postponed);
+      postponed = setTimeout(() => { leaving = 0; reload(id); }, 20000);
+      return;
+    }
     store({ id, href: location.href, x: scrollX, y: scrollY });
     location.reload();
   }
+
+  let leaving = 0; // when the browser began to load something else in the place of this page
+  let postponed;
 
   function stored() {
     try {
@@ -278,6 +289,10 @@
     for (const sheet of page.styleSheets) walk(sheet, sheet.href || page.baseURI);
   }
 
+  addEventListener("beforeunload", () => (leaving = Date.now()));
+  addEventListener("submit", (event) => {
+    if (!event.defaultPrevented) leaving = Date.now(); // the browser is about to begin
+  });
   // A page that is left may come back as it was.
   addEventListener("pagehide", stop);
   addEventListener("pageshow", (event) => {
