@@ -15,11 +15,11 @@ BINARY  := bin/pyspeed-gw
 # Interpreters the shim is tested with in `make conformance`: names on PATH, or paths.
 PYTHONS ?= $(shell .ci/pythons)
 
-.PHONY: help run build test conformance race fuzz lint fmt bench bench-full pytest gotest e2e shim requirements pythons more-pythons peers asgion soak upheaval
+.PHONY: help run build test conformance race fuzz lint fmt bench bench-full pytest gotest e2e shim requirements pythons more-pythons peers asgion browser soak upheaval
 
 help:
 	@sed -n 's/^# //p' Makefile | head -5
-	@echo "build race fuzz lint fmt bench bench-full gotest shim e2e requirements pythons more-pythons peers asgion"
+	@echo "build race fuzz lint fmt bench bench-full gotest shim e2e requirements pythons more-pythons peers asgion browser"
 
 build: $(BINARY)
 
@@ -66,7 +66,7 @@ shim: $(VENV)/.installed
 e2e: build $(VENV)/.installed
 	$(PY) -m pytest -q tests
 
-conformance: race lint fuzz pythons peers asgion upheaval
+conformance: race lint fuzz pythons peers asgion browser upheaval
 
 race: $(VENV)/.installed
 	PYSPEED_TEST_PYTHON=$(abspath $(PY)) CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 12m ./...
@@ -111,6 +111,15 @@ upheaval: build $(VENV)/.installed
 SOAK_MINUTES ?= 10
 soak: build $(VENV)/.installed
 	$(PY) tests/soak.py --minutes $(SOAK_MINUTES)
+
+# Live refresh and the error page, in a real Chromium.
+browser: build $(VENV)/.browser
+	.ci/browser
+	$(PY) -m pytest -q tests/browser
+
+$(VENV)/.browser: tests/browser/requirements.txt $(VENV)/.installed
+	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/browser/requirements.txt
+	@touch $@
 
 # asgion judges the ASGI side: every ASGI shop under the whole of the shop's suite. Python 3.12 or later.
 asgion: build
