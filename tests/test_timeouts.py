@@ -158,6 +158,7 @@ def test_a_limit_that_is_set_later(sleepers: Callable[..., Zoo]) -> None:
         zoo.server.process.send_signal(signal.SIGHUP)
         assert one.read_response().status == 504
     zoo.server.log.wait_for(r"the configuration has changed.*server\.timeouts\.request")
+    zoo.open_gate()  # the old worker has the 30 s of its own generation to end
 
 
 def test_a_client_that_left_still_counts(sleepers: Callable[..., Zoo]) -> None:
