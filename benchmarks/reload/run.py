@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from reload.report import render  # noqa: E402
 from reload.servers import APPS, REPOSITORY, SERVERS  # noqa: E402
 
 VENV = HERE.parent / ".venv" / "reload"
+DISTRIBUTIONS = ("flask", "werkzeug", "fastapi", "uvicorn", "granian", "watchfiles", "watchdog")
 
 
 def setup() -> int:
@@ -52,6 +54,8 @@ def main() -> int:
     # By application, then server: of each round its median, or why there is none.
     medians: dict[str, dict[str, list[float | str]]] = {}
     began = datetime.datetime.now(datetime.timezone.utc)
+    machine = about(python, given.binary)
+    loads = [os.getloadavg()[0]]
     for round_number in range(given.rounds):
         for name in given.apps.split(","):
             asked = [server for server in chosen if name in server.apps]
@@ -66,9 +70,9 @@ def main() -> int:
                     figures.append(str(error))
                     said = str(error)
                 print(f"round {round_number + 1}, {name}, {server.name}: {said}", flush=True)
-    machine = describe(HERE.parent / ".venv", given.binary, REPOSITORY, "any", "any")
-    for distribution in ("watchfiles", "watchdog"):
-        machine[distribution] = version(python, distribution)
+        loads.append(os.getloadavg()[0])
+    later = ", ".join(f"{load:.1f}" for load in loads[1:])
+    machine["load average"] = f"{loads[0]:.1f} at the start, then after each round: {later}"
     result = {
         "began": began.isoformat(timespec="seconds"),
         "rounds": given.rounds,
@@ -85,10 +89,18 @@ def main() -> int:
     return 0
 
 
-def version(python: Path, distribution: str) -> str:
-    code = f"import importlib.metadata as m; print(m.version({distribution!r}))"
-    done = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "not installed"
+def about(python: Path, binary: Path) -> dict[str, str]:
+    """The machine, and what runs on it: of the general description what concerns this benchmark."""
+    machine = describe(HERE.parent / ".venv", binary, REPOSITORY, "any", "any")
+    kept = ("date", "CPU", "virtual machine", "memory", "kernel", "Go", "pyspeed-gw")
+    found = {name: machine[name] for name in kept if name in machine}
+    found["CPUs"] = f"{os.cpu_count()}, for everything"
+    code = (
+        "import importlib.metadata as m, platform, sys; print(platform.python_version(), *map(m.version, sys.argv[1:]))"
+    )
+    command = [str(python), "-c", code, *DISTRIBUTIONS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {**found, **dict(zip(("Python", *DISTRIBUTIONS), done.stdout.split()))}
 
 
 if __name__ == "__main__":
