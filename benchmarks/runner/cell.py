@@ -55,6 +55,7 @@ class Cell:
     options: tuple[str, ...] = ()  # of ours, where it does not run with its defaults
     wins: str = "rps"
     overload: float = 0.0
+    patience: int = 0  # seconds after which an answer that has not come is an error; 0: wrk's two
     least_seconds: float = 0.0  # of load, however short the rounds of a run are
     what: str = ""  # a sentence for the report, where the name does not say it
 

@@ -20,7 +20,12 @@ ASGI_ALL = ASGI + ASGI_NGINX
 WSGI_FEW = ("granian-wsgi", "gunicorn-gthread", "fastpysgi", "uwsgi-http")
 ASGI_FEW = ("granian-asgi", "uvicorn", "fastpysgi")
 SLEEPERS = ("granian-wsgi-64", "gunicorn-gthread-64", "waitress-64", "uwsgi-http-64")
-MIXED = ("granian-wsgi-default", "gunicorn-sync", "gunicorn-gthread", "waitress", "uwsgi-http", "nginx-gunicorn")
+MIXED = (
+    *("granian-wsgi-default", "granian-wsgi-64", "gunicorn-sync", "gunicorn-gthread", "gunicorn-gthread-64"),
+    *("waitress", "uwsgi-http", "nginx-gunicorn"),
+)
+# Those that could win, with their defaults and with as many threads as ours has.
+MIXED_CPU = ("granian-wsgi-default", "granian-wsgi-64", "gunicorn-gthread", "gunicorn-gthread-64")
 OVERLOADED = ("granian-wsgi", "gunicorn-gthread", "waitress", "nginx-gunicorn")
 FLASK = ("granian-wsgi", "gunicorn-gthread", "uvicorn-wsgi", *WSGI[2:], *WSGI_NGINX)
 
@@ -177,6 +182,20 @@ WORK_CELLS = (
         wins="p99",
         least_seconds=4.0,
         what="One request of ten sleeps 500 ms, two workers with their defaults. Latencies: the short ones'.",
+    ),
+    Cell(
+        "mixed-cpu-wsgi",
+        "mixed_cpu_wsgi:app",
+        "wsgi",
+        40,
+        MIXED_CPU,
+        script="mixed.lua",
+        workers=2,
+        load_threads=40,
+        patience=60,
+        wins="p99",
+        least_seconds=6.0,
+        what="One request of ten computes for 500 ms, far more than there is time for. Latencies: the short ones'.",
     ),
     Cell(
         "overload-3x",

@@ -71,6 +71,7 @@ def command(place: Place, cell: Cell, port: int, seconds: float) -> list[str]:
     return [
         *("taskset", "-c", place.load_cores),
         *("wrk", "-t", str(cell.load_threads), "-c", str(cell.connections), "-d", f"{math.ceil(seconds) + 1}s"),
+        *(("--timeout", f"{cell.patience}s") if cell.patience else ()),
         *("-s", str(place.wrk / cell.script), f"http://127.0.0.1:{port}{cell.path}"),
     ]
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from runner import wrk
 from runner.cell import Cell
 from runner.measure import Load, Round, as_json, describe_errors, from_json, parse_busy, portable
 from runner.place import Place
@@ -106,3 +108,12 @@ def test_commands_are_shown_without_this_machines_directories() -> None:
     ]
     stack = [["taskset", "-c", "1", "gunicorn"], ["taskset", "-c", "1", "nginx"]]
     assert portable(stack, place, cell) == ["gunicorn", "&", "nginx"]
+
+
+def test_a_cell_may_have_patience(tmp_path: Path) -> None:
+    """wrk takes an answer that does not come within two seconds for an error, unless it is told otherwise."""
+    place = Place(tmp_path, tmp_path, tmp_path, tmp_path, tmp_path, "1", "0")
+    plain = Cell("plain", "app:app", "wsgi", 1, ())
+    assert "--timeout" not in wrk.command(place, plain, 80, 1.0)
+    line = wrk.command(place, replace(plain, patience=60), 80, 1.0)
+    assert line[line.index("--timeout") + 1] == "60s"

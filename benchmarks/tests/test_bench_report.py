@@ -230,6 +230,23 @@ def test_images_are_linked() -> None:
     assert "![Hello](r/hello.png)" in report.markdown(results(), [CELL], [("Hello", "r/hello.png")])
 
 
+def test_goals_of_latency() -> None:
+    """In microseconds; with nothing measured it is not met, or not known."""
+    goal = goals.Goal(p99_us=8000.0)
+
+    def outcome(rounds: list[Round]) -> str:
+        verdicts = goals.judge(SLOW, Results({}, {}, rounds), goal)
+        return next(v.outcome for v in verdicts if v.goal == "p99 at most 8.0 ms")
+
+    assert outcome([]) == goals.NOT_MEASURED
+    for p99, expected in ((7999, goals.MET), (8000, goals.MET), (8001, goals.NOT_MET)):
+        one = good(OURS, 1, 100)
+        one.cell, one.p99_us = SLOW.name, p99
+        assert outcome([one]) == expected
+    one.failure = "it exited"
+    assert outcome([one]) == goals.NOT_MET
+
+
 def test_goals_of_five_times() -> None:
     cell = Cell("flask-run", "app:app", "wsgi", 64, ("flask-run",))
     for rps, outcome in ((499.0, goals.NOT_MET), (501.0, goals.MET)):

@@ -103,8 +103,10 @@ class LongRequests:
         if habit is not None:
             took = now - me.since
             used = time.thread_time() - me.used
+            long = took > 4 * self._tick
             computed = self.one_at_a_time and used > 4 * self._tick and used > took / 10
-            self._connection.habits.took(habit, took > self._tick, computed)
+            if long or took < self._tick:  # in between it may just have got no core for a while
+                self._connection.habits.took(habit, long, computed)
 
     # Under the lock.
 
@@ -146,24 +148,31 @@ class LongRequests:
             return
         full = False
         with self._lock:
-            if self._suspect is not None:
-                self._look_at_suspect(*self._suspect)
+            if self._suspect is not None and self._look_at_suspect(*self._suspect):
                 self._suspect = None
             if self._connection.aside:
                 full = not self._look_at_aside() and self._looks % _LOOKS_FULL == 0
         if full:
             self.full()
 
-    def _look_at_suspect(self, runner: Runner, item: Item, head: Any, since: float, used: float, delay: float) -> None:
-        """What the thread that lost the lead has done since: computed, waited, or come to an end."""
+    def _look_at_suspect(self, runner: Runner, item: Item, head: Any, since: float, used: float, delay: float) -> bool:
+        """What the thread that lost the lead has done since: computed, waited, or come to an end.
+
+        False: it cannot be told yet, as it has got no core for most of the time. Then its kind may well be short.
+        """
         if runner.item is not item or runner.clock is None or runner.ident not in self.runners:
-            return
-        busy = time.clock_gettime(runner.clock) - used + max(0.0, runner.delay() - delay)
-        computes = busy > (time.perf_counter() - since) / 3
+            return True
+        passed = time.perf_counter() - since
+        cpu = time.clock_gettime(runner.clock) - used
+        waited = passed - cpu - max(0.0, runner.delay() - delay)
+        computes = cpu > 2 * self._tick
+        if not computes and waited < passed / 2:
+            return False
         runner.long = self._connection.habits.took_long(head, computes)
         runner.since, runner.used = since, used
         if computes:
             self._computing.add(runner)
+        return True
 
     def _look_at_aside(self) -> bool:
         """Have one more begin, if there is time for it."""

@@ -250,6 +250,59 @@ def test_a_stall_teaches_the_kind() -> None:
         rig.close()
 
 
+class Clocks(Runner):
+    """A thread's readings, as a test wants them."""
+
+    __slots__ = ("cpu_seconds", "delayed")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cpu_seconds = self.delayed = 0.0
+
+    def delay(self) -> float:
+        return self.delayed
+
+
+@pytest.mark.parametrize(
+    ("cpu", "delayed", "computes"),
+    [
+        (0.0, 0.0, False),  # it has waited all the time
+        (0.004, 0.001, False),  # and this one nearly so
+        (0.0, 0.099, None),  # it got no core: nothing is known of its kind
+        (0.004, 0.095, None),
+        (0.006, 0.094, True),  # it got little of one, and used that
+        (0.1, 0.0, True),
+    ],
+)
+def test_what_a_suspect_has_done(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, cpu: float, delayed: float, computes: Optional[bool]
+) -> None:
+    """A short request whose thread got no core must not be taken for one that computes."""
+    runner, long = Clocks(), rig.threads._long
+    long.one_at_a_time, long._tick = True, 0.0025
+    runner.ident, runner.clock = 1, 1
+    runner.item = (1, 0, marshal.dumps((environ("/suspect"), b""), 4), None)
+    now = 1000.0
+    with monkeypatch.context() as patched, rig.threads._lock:
+        patched.setattr(time, "perf_counter", lambda: now)
+        patched.setattr(time, "clock_gettime", lambda clock: runner.cpu_seconds)
+        long.runners[1] = runner
+        assert long.suspect(runner)
+        suspect = long._suspect
+        assert suspect is not None
+        now += 0.1
+        runner.cpu_seconds, runner.delayed = cpu, delayed
+        told = long._look_at_suspect(*suspect)
+        long._suspect = None
+        long._computing.remove(runner)
+        del long.runners[1]
+    habit = rig.connection.habits.of(environ("/suspect"))
+    assert habit is not None
+    assert told == (computes is not None)
+    assert habit.computes == bool(computes)
+    assert habit.left == (4 if computes is None else 100)
+
+
 # --- what is known ---------------------------------------------------------------------------
 
 
