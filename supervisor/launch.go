@@ -21,9 +21,11 @@ func (s *Supervisor) launch(ctx context.Context, sl *slot, g *generation) (*Work
 		if err == nil {
 			return w, nil
 		}
-		if failed, ok := errors.AsType[*StartupError](err); !ok || failed.Stage != "spare" {
+		failed, ok := errors.AsType[*StartupError](err)
+		if !ok || failed.Stage != "spare" && failed.Stage != "exit" || ctx.Err() != nil {
 			return nil, err
 		}
+		// It does not fit, or has died, which may be due to what it did before: one that is begun now will tell.
 		w.log.Debug("the spare worker cannot be used: " + err.Error())
 	}
 	id := sl.nextID()

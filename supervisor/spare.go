@@ -11,8 +11,8 @@ import (
 const (
 	// spareAfter is how long after a start the next spare is begun: the worker that was started has work to do.
 	spareAfter = 200 * time.Millisecond
-	// sparePatience is how long a spare may take to import what it is told to.
-	sparePatience = 30 * time.Second
+	// sparePatience is how long a spare may take to import what it is told to, and so how long a start may wait for it.
+	sparePatience = 10 * time.Second
 	// spareAttempts is how many processes are begun for one spare: each may find modules that cannot be imported by
 	// themselves, and what that left behind must not meet the application.
 	spareAttempts = 3

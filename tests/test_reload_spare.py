@@ -175,3 +175,18 @@ def test_the_process_that_waits_dies(project: Project) -> None:
     eventually(lambda: not processes.alive(spare), "it is dead")
     project.write(number=1)
     assert project.reloaded(facts)["pid"] != spare
+
+
+def test_the_process_that_waits_dies_as_it_starts(project: Project) -> None:
+    """Because of what it did ahead: one that begins with the application serves."""
+    project.library(
+        LIBRARY + "import sys, threading\n"
+        "if 'app' not in sys.modules:\n"
+        "    import json\n"
+        "    json.dumps = lambda *_: os._exit(9)\n"
+    )
+    project.write("json.dumps({})")
+    facts = project.serve()
+    spare = project.spare()
+    project.write("json.dumps({})", 1)
+    assert project.reloaded(facts)["pid"] != spare
