@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"pyspeed/fcgi"
@@ -82,7 +83,11 @@ func (c *control) write(cmd map[string]any, rights []byte) error {
 	if err == nil && len(record) > 0 {
 		_, err = c.conn.Write(record)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
+		// The other side has gone, which the reader has not seen yet.
+		return fmt.Errorf("cannot send %v: %w", cmd["cmd"], errControlEnded)
+	case err != nil:
 		return fmt.Errorf("cannot send %v: %w", cmd["cmd"], err)
 	}
 	return nil
@@ -111,7 +116,11 @@ func (c *control) askWith(ctx context.Context, cmd map[string]any, answer string
 	if err != nil {
 		// Nothing of the command may have left, or half of it; either way no
 		// answer can be matched any more.
-		c.fail(err)
+		if errors.Is(err, errControlEnded) {
+			c.close() // how it ended is told by the process
+		} else {
+			c.fail(err)
+		}
 		return nil, err
 	}
 	select {
@@ -183,6 +192,9 @@ func (c *control) readEvents() error {
 			}
 		}
 		buf = buf[:copy(buf[:cap(buf)], rest)]
+		if errors.Is(err, syscall.ECONNRESET) { // it has gone before it read all
+			err = io.EOF
+		}
 		if errors.Is(err, io.EOF) && (len(buf) > 0 || joiner.Open()) {
 			return io.ErrUnexpectedEOF
 		}

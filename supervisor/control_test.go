@@ -129,6 +129,36 @@ func TestControlRefuses(t *testing.T) {
 	f("too long", huge, "larger than")
 }
 
+// A worker that dies may refuse what is sent before its end is read.
+func TestControlThatTakesNothingHasEnded(t *testing.T) {
+	c, worker := newTestControl(t)
+	if err := worker.(*net.UnixConn).CloseRead(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.send(map[string]any{"cmd": "stop"}); !errors.Is(err, errControlEnded) {
+		t.Errorf("send: %v", err)
+	}
+	if _, err := c.ask(deadline(t), map[string]any{"cmd": "ping"}, "pong"); !errors.Is(err, errControlEnded) {
+		t.Errorf("ask: %v", err)
+	}
+	<-c.ended
+	if c.err != nil {
+		t.Errorf("its end is taken for a fault: %v", c.err)
+	}
+}
+
+func TestControlOfAWorkerThatDiesWithACommandUnread(t *testing.T) {
+	c, worker := newTestControl(t)
+	if err := c.send(map[string]any{"cmd": "stop"}); err != nil {
+		t.Fatal(err)
+	}
+	_ = worker.Close()
+	<-c.ended
+	if c.err != nil {
+		t.Errorf("its end is taken for a fault: %v", c.err)
+	}
+}
+
 func TestControlAnswersInOrder(t *testing.T) {
 	c, worker := newTestControl(t)
 	const asked = 50

@@ -55,6 +55,8 @@ class Development:
         self, kind: str, folder: Path, *options: str, env: dict[str, str] | None = None, directory: Path = DIRECTORY
     ) -> None:
         command = ["-m", "pyspeed", f"debugging:{kind}", "--reload", "-b", "127.0.0.1:0", *options]
+        if "PYSPEED_TEST_PYTHON" in os.environ:  # pdb is not the same in all versions
+            command += ["--set", f"app.python={os.environ['PYSPEED_TEST_PYTHON']}"]
         self.program = Program(
             *command,
             directory=directory,
@@ -168,6 +170,9 @@ def test_ctrl_c_is_for_the_debugged_code(develop: Callable[..., Development], ki
     site = develop(kind, "-w", "1", "--threads", "1")
     request = site.get("/long")
     mark = site.prompt()
+    if b"-> breakpoint()" in site.program.log.since():  # from Python 3.13 on it stops there, not behind
+        site.program.type("n\n")
+        mark = site.prompt(mark)
     site.program.type("n\n")
     runs = tmp_path / "runs"
     eventually(lambda: runs.exists() and "asleep" in runs.read_text(), "the step")
