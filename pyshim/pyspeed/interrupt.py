@@ -11,6 +11,8 @@ import signal
 import sys
 import threading
 
+from .wakening import Wakening
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
@@ -30,6 +32,7 @@ class Interrupts:
         self._pid = os.getpid()
         self._previous: Dict[int, Any] = {}
         self._interrupts = 0
+        self._wakening = Wakening()
 
     def install(self) -> None:
         """Take the signals over; nothing happens off the main thread, where Python lets nobody do so."""
@@ -41,11 +44,13 @@ class Interrupts:
                 continue  # not Python's, or ignored on purpose, as by nohup
             self._previous[number] = previous
             signal.signal(number, self)
+        self._wakening.begin()
         if sys.breakpointhook is sys.__breakpointhook__ and not os.environ.get("PYTHONBREAKPOINT"):
             sys.breakpointhook = _breakpoint
 
     def restore(self) -> None:
         """Give them back."""
+        self._wakening.end()
         while self._previous:
             signal.signal(*self._previous.popitem())
         if sys.breakpointhook is _breakpoint:
