@@ -55,16 +55,23 @@ func (s *Start) toAttached() []string {
 
 // Reload replaces the workers by new ones, which are started as cfg and start say; see supervisor.Reload. There are as
 // many of them as before; where cfg has other bounds for that, those count once the reload is through. The caller logs the
-// error (supervisor.LogStartup).
+// error (supervisor.LogStartup). The folders of [[static]] are opened anew once the new workers serve: what belongs to a release that
+// cannot be served stays out.
 func (g *Gateway) Reload(ctx context.Context, cfg *config.Config, start Start) error {
+	if !cfg.WholeSite() { // else there are no workers
+		if err := g.replaceWorkers(ctx, cfg, start); err != nil {
+			return err
+		}
+	}
 	if g.statics != nil {
 		if err := g.statics.Reopen(); err != nil {
 			g.log.Error("serving on from the folder before", "cause", err)
 		}
 	}
-	if cfg.WholeSite() {
-		return nil // there are no workers
-	}
+	return nil
+}
+
+func (g *Gateway) replaceWorkers(ctx context.Context, cfg *config.Config, start Start) error {
 	l := g.launch(cfg, start)
 	l.Count = 0
 	if err := g.supervisor.Reload(ctx, l); err != nil {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import signal
 import subprocess
 import threading
 import zlib
@@ -193,6 +194,36 @@ def test_large_files_and_slow_readers(files: Files) -> None:
         for reader in readers:
             reader.vanish()
     eventually(lambda: files.get("/ok").body == b"ok", "serves on")
+
+
+def test_files_of_a_release_come_with_its_application(start: Callable[[Spec], Server], tmp_path: Path) -> None:
+    """A link to a release is the parent of application and folder; one that cannot start brings no files."""
+    application = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'%s']\n"
+    link = tmp_path / "current"
+
+    def release(number: str, code: str) -> None:
+        folder = tmp_path / number
+        (folder / "public").mkdir(parents=True)
+        (folder / "main.py").write_text(code)
+        (folder / "public" / "app.js").write_text(number)
+        (tmp_path / "next").symlink_to(number)
+        (tmp_path / "next").replace(link)
+
+    release("1", application % "1")
+    server = start(Spec("main:app", link, workers=1, statics=[{"route": "/static", "root": str(link / "public")}]))
+
+    def served() -> tuple[bytes, bytes]:
+        files, app = (fetch(server.address, "GET", path).body for path in ("/static/app.js", "/"))
+        return files, app
+
+    assert served() == (b"1", b"1")
+    release("2", "import nowhere\n")
+    server.process.send_signal(signal.SIGHUP)
+    server.log.wait_for("cannot reload, .*nowhere")
+    assert served() == (b"1", b"1")
+    release("3", application % "3")
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: served() == (b"3", b"3"), "the third release is served")
 
 
 def test_a_folder_without_an_application(tmp_path: Path) -> None:
