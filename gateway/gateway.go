@@ -16,6 +16,7 @@ import (
 	"pyspeed/gateway/connedge"
 	"pyspeed/gateway/exchange"
 	"pyspeed/gateway/http1"
+	"pyspeed/gateway/redisstore"
 	"pyspeed/internal/accesslog"
 	"pyspeed/internal/admin"
 	"pyspeed/internal/config"
@@ -52,8 +53,9 @@ type Gateway struct {
 	pool       *pool
 	supervisor *supervisor.Supervisor
 	upstreams  []*upstream.Upstream
-	statics    *static.Set // nil: there are none
-	developer  *developer  // nil unless the source is watched
+	statics    *static.Set       // nil: there are none
+	redis      *redisstore.Store // nil: there is none
+	developer  *developer        // nil unless the source is watched
 	stopping   atomic.Bool
 	workers    atomic.Pointer[config.Workers] // as they were last configured
 	from       atomic.Pointer[Start]          // what the present workers were started from
@@ -157,6 +159,9 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	}
 	g.upstreams = g.newUpstreams(version)
 	if err := g.openStatics(); err != nil {
+		return nil, err
+	}
+	if err := g.openRedis(); err != nil {
 		return nil, err
 	}
 	g.gauges()
@@ -269,6 +274,10 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 	}
 	if control != nil {
 		running.Go(func() { g.serveControl(background, control) })
+	}
+	if g.redis != nil {
+		g.redis.Start()
+		defer g.redis.Close()
 	}
 	running.Go(func() { g.registry.Run(background) })
 	running.Go(func() { g.dispatcher.Run(background) })

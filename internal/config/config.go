@@ -9,6 +9,7 @@ type Config struct {
 	Server   Server
 	Workers  Workers
 	Compress Compress
+	Redis    Redis
 	Reload   Reload
 	Log      Log
 	Admin    Admin

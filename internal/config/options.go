@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -44,6 +45,7 @@ func groups() []group {
 		{"server.timeouts", "Timeouts"},
 		{"workers", "Workers"},
 		{"compress", "Compression"},
+		{"redis", "Redis"},
 		{"reload", "Reload on change"},
 		{"log", "Logging"},
 		{"admin", "Administration"},
@@ -439,7 +441,7 @@ func options() []option {
 			more:  "Who may open it may stop the workers: it has mode 0600. Where it cannot be made there is a warning, and no socket.",
 		},
 	}
-	return append(list, compressOptions()...)
+	return slices.Concat(list, compressOptions(), redisOptions())
 }
 
 // keys lists the options' keys.
