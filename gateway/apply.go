@@ -117,6 +117,9 @@ func (g *Gateway) applyAtOnce(before, now *config.Config) error {
 	g.dispatcher.SetRequestTimeouts(now.Server.Timeouts.RequestSoft, now.Server.Timeouts.Request)
 	g.pool.setTimeout(now.Workers.Timeout)
 	g.applyToSessions(now)
+	if now.Cache.Enabled != before.Cache.Enabled {
+		g.purgeCache() // while it is off nobody tells it what has become invalid
+	}
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"pyspeed/gateway/cache"
 	"pyspeed/internal/config"
 	"pyspeed/internal/logfile"
 	"pyspeed/internal/logline"
@@ -83,6 +84,16 @@ func TestApplyAtOnce(t *testing.T) {
 		{"compress.gzip_level", "1", func() bool { return true }}, // of these the answer to one small request
 		{"compress.brotli_level", "1", func() bool { return true }},
 		{"compress.zstd_level", "1", func() bool { return true }},
+		{"cache.enabled", "true", func() bool { return r.cache.Load() != nil }},
+		{"cache.size", "1MiB", func() bool { return r.cache.Load().Size() == 1<<20 }},
+		{"cache.max_entry", "7", func() bool { return r.caches().MaxEntry == 7 }},
+		{"cache.wait", "2s", func() bool { return r.caches().Wait == 2*time.Second }},
+		{"cache.heuristic", "true", func() bool { return r.caches().Heuristic }},
+		{"cache.share_cookies", "true", func() bool { return r.caches().ShareCookies }},
+		{"cache.client_control", "false", func() bool { return !r.caches().ClientControl }},
+		{"cache.status", "false", func() bool { return !r.caches().Status }},
+		{"cache.strip_tags", "false", func() bool { return !r.caches().Strip.Tags }},
+		{"cache.purge_on_reload", "true", func() bool { return r.present.Load().Cache.PurgeOnReload }},
 		{"log.level", "error", func() bool { return !r.Operation.Log.Logger().Enabled(t.Context(), 4) }},
 		{"log.format", "json", func() bool {
 			r.Operation.Log.Logger().Error("seen")
@@ -155,6 +166,9 @@ func (r *rig) encoding(path string) string {
 	_ = res.Body.Close()
 	return res.Header.Get("Content-Encoding")
 }
+
+// caches are the settings of the cache in effect.
+func (r *rig) caches() *cache.Settings { return r.cacheSettings(r.present.Load()) }
 
 func fileHas(path, text string) bool {
 	b, err := os.ReadFile(path)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"pyspeed/gateway/cache"
 	"pyspeed/gateway/compress"
 	"pyspeed/gateway/exchange"
 	"pyspeed/internal/config"
@@ -15,10 +16,7 @@ import (
 // filters. What is off is not in the chain. It is made anew when a configuration is applied, and keeps nothing of its own
 // from one request to the next.
 func (g *Gateway) responder(cfg *config.Config) exchange.Responder {
-	filtered := func(r exchange.Responder) exchange.Responder { return r }
-	if cfg.Compress.Enabled {
-		filtered = newCompress(&cfg.Compress).Wrap
-	}
+	filtered := g.filters(cfg)
 	var workers exchange.Responder = g.dispatcher
 	live := func(r exchange.Responder) exchange.Responder { return r }
 	if g.developer != nil {
@@ -38,6 +36,25 @@ func (g *Gateway) responder(cfg *config.Config) exchange.Responder {
 		return serverWide{live(rest)}
 	}
 	return serverWide{live(newRoutes(rest, list))}
+}
+
+// filters are what stands around each responder that runs applications: the cache, and what encodes, whose work is kept
+// beside what is stored.
+func (g *Gateway) filters(cfg *config.Config) func(exchange.Responder) exchange.Responder {
+	filtered := func(r exchange.Responder) exchange.Responder { return r }
+	var encoder cache.Encoder
+	if cfg.Compress.Enabled {
+		f := newCompress(&cfg.Compress)
+		filtered, encoder = f.Wrap, f
+	}
+	if cfg.Cache.Enabled {
+		cached, err := g.caching(cfg, encoder)
+		if err == nil {
+			return cached
+		}
+		g.log.Error("serving without a cache", "cause", err)
+	}
+	return filtered
 }
 
 // openStatics opens what [[static]] describes.

@@ -47,6 +47,7 @@ func (g *Gateway) serveControl(ctx context.Context, socket *ctl.Socket) {
 		"remove":  g.told(g.ctlRemove),
 		"dump":    g.told(g.ctlDump),
 		"kill":    g.told(g.ctlKill),
+		"purge":   g.told(g.ctlPurge),
 	}}
 	s.Serve(ctx, socket)
 }
@@ -60,6 +61,11 @@ func (g *Gateway) told(c ctl.Command) ctl.Command {
 		}
 		if r.Count > 0 {
 			more = append(more, "count", r.Count)
+		}
+		for _, what := range [...]string{r.URL, r.Prefix, r.Tag} {
+			if what != "" {
+				more = append(more, "what", what)
+			}
 		}
 		if r.Undo {
 			more = append(more, "undo", true)

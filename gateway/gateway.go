@@ -13,6 +13,7 @@ import (
 
 	"pyspeed/dispatch"
 	"pyspeed/fcgi"
+	"pyspeed/gateway/cache"
 	"pyspeed/gateway/connedge"
 	"pyspeed/gateway/exchange"
 	"pyspeed/gateway/http1"
@@ -53,9 +54,10 @@ type Gateway struct {
 	pool       *pool
 	supervisor *supervisor.Supervisor
 	upstreams  []*upstream.Upstream
-	statics    *static.Set       // nil: there are none
-	redis      *redisstore.Store // nil: there is none
-	developer  *developer        // nil unless the source is watched
+	redis      *redisstore.Store           // nil: there is none
+	statics    *static.Set                 // nil: there are none
+	cache      atomic.Pointer[cache.Cache] // nil: it was never turned on
+	developer  *developer                  // nil unless the source is watched
 	stopping   atomic.Bool
 	workers    atomic.Pointer[config.Workers] // as they were last configured
 	from       atomic.Pointer[Start]          // what the present workers were started from

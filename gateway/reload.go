@@ -78,6 +78,7 @@ func (g *Gateway) replaceWorkers(ctx context.Context, cfg *config.Config, start 
 		return err
 	}
 	g.from.Store(&start)
+	g.purgeForReload(cfg) // before browsers are told to come again
 	if g.developer != nil {
 		g.developer.replaced()
 	}

@@ -31,19 +31,7 @@ type writer struct {
 }
 
 func newWriter(f *Filter, x *exchange.Exchange) *writer {
-	w := &writer{filter: f, out: x.Writer, left: -1, head: string(x.Request.Method) == "HEAD"}
-	q, said := weights{-1, -1, -1, -1}, false
-	for i := range x.Request.Fields {
-		if field := &x.Request.Fields[i]; exchange.EqualFold(field.Name, "accept-encoding") {
-			q.accept(field.Value)
-			said = true
-		}
-	}
-	if !said {
-		q = noWeights
-	}
-	w.wants = q.best(f.Codings)
-	return w
+	return &writer{filter: f, out: x.Writer, left: -1, head: string(x.Request.Method) == "HEAD", wants: f.wants(&x.Request)}
 }
 
 // Head implements exchange.Writer.

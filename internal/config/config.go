@@ -10,11 +10,14 @@ type Config struct {
 	Workers  Workers
 	Compress Compress
 	Redis    Redis
+	Cache    Cache
 	Reload   Reload
 	Log      Log
 	Admin    Admin
 	// Statics are the entries of [[static]], then those of flags.
 	Statics []Static
+	// CacheRoutes are the entries of [[cache_route]], in their order.
+	CacheRoutes []CacheRoute
 	// Upstreams are the entries of [[upstream]], in their order.
 	Upstreams []Upstream
 }

@@ -25,7 +25,7 @@ type list struct {
 }
 
 // lists are in the order in which they are shown.
-func lists() []*list { return []*list{statics(), upstreams()} }
+func lists() []*list { return []*list{statics(), cacheRoutes(), upstreams()} }
 
 // listOf finds a list by its table; nil: there is none.
 func listOf(table string) *list {

@@ -15,6 +15,11 @@ func otherEntry() map[string]string {
 		"static.cache_control": `"no-cache"`, "static.immutable": `false`, "static.precompressed": `false`, "static.compress": `false`,
 		"static.hidden": `true`, "static.sources": `true`, "static.follow_symlinks": `true`, "static.charset": `""`,
 
+		"cache_route.path": `"/a/*.x"`, "cache_route.off": `true`, "cache_route.ttl": `"1m"`, "cache_route.override": `true`,
+		"cache_route.stale_while_revalidate": `"2s"`, "cache_route.stale_if_error": `3`, "cache_route.statuses": `[404]`,
+		"cache_route.query_only": `["page"]`, "cache_route.query_ignore": `["utm_*"]`, "cache_route.headers": `["accept-language"]`,
+		"cache_route.remove_cookies": `true`, "cache_route.remove_set_cookie": `true`,
+
 		"upstream.route":              `"/a"`,
 		"upstream.address":            `["unix:run/a b.sock", "[::1]:9000"]`,
 		"upstream.root":               `"/srv/wÿw"`,
@@ -41,8 +46,9 @@ func otherEntry() map[string]string {
 // neededBy has, for every list, the lines that an entry cannot do without.
 func neededBy() map[string]string {
 	return map[string]string{
-		"static":   "route = \"/\"\nroot = \"/\"\n",
-		"upstream": "route = \"/\"\naddress = \"a:1\"\nroot = \"/r\"\n",
+		"static":      "route = \"/\"\nroot = \"/\"\n",
+		"cache_route": "path = \"/\"\nttl = \"1h\"\n",
+		"upstream":    "route = \"/\"\naddress = \"a:1\"\nroot = \"/r\"\n",
 	}
 }
 

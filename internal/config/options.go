@@ -46,6 +46,7 @@ func groups() []group {
 		{"workers", "Workers"},
 		{"compress", "Compression"},
 		{"redis", "Redis"},
+		{"cache", "Cache"},
 		{"reload", "Reload on change"},
 		{"log", "Logging"},
 		{"admin", "Administration"},
@@ -441,7 +442,7 @@ func options() []option {
 			more:  "Who may open it may stop the workers: it has mode 0600. Where it cannot be made there is a warning, and no socket.",
 		},
 	}
-	return slices.Concat(list, compressOptions(), redisOptions())
+	return slices.Concat(list, compressOptions(), redisOptions(), cacheOptions())
 }
 
 // keys lists the options' keys.

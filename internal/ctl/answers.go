@@ -89,6 +89,11 @@ type Dumped struct {
 	Failed map[string]string `json:"failed,omitempty"` // why not, by worker
 }
 
+// Purged is the result of "purge".
+type Purged struct {
+	Answers int `json:"answers"` // that were kept
+}
+
 // Killed is the result of "kill".
 type Killed struct {
 	Worker string `json:"worker"`

@@ -20,6 +20,11 @@ type Request struct {
 	Worker  string `json:"worker,omitempty"` // its id
 	Count   int    `json:"count,omitempty"`
 	Undo    bool   `json:"undo,omitempty"`
+	// What is to be purged: one of these.
+	URL    string `json:"url,omitempty"`
+	Prefix string `json:"prefix,omitempty"`
+	Tag    string `json:"tag,omitempty"`
+	All    bool   `json:"all,omitempty"`
 }
 
 // Answer is a line from the gateway: Progress alone, any number of times, then one with all but Progress.

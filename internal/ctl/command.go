@@ -27,6 +27,10 @@ Commands:
   remove [N]          N workers fewer; 1
   dump [WORKER]       the stacks of one worker, or of all, into the gateway's log
   kill WORKER         end one worker at once with SIGKILL; another takes its place
+  purge URL           remove what the cache has of a URL, query included; /path?query is one of any host
+  purge --prefix P    remove what it has of URLs that begin so
+  purge --tag TAG     remove the answers with that tag (Cache-Tag, Surrogate-Key)
+  purge --all         remove everything
 
 WORKER is an id as the command workers shows it, such as 2 or 2.3.
 
@@ -50,6 +54,7 @@ var commandNames = [...]struct{ name, operand string }{
 	{"remove", "[n]"},
 	{"dump", "[worker]"},
 	{"kill", "worker"},
+	{"purge", "[url]"},
 }
 
 // mostCount is the most workers that one command adds or removes.
@@ -107,6 +112,12 @@ func parse(args []string) (*order, error) {
 			text = &o.file
 		case name == "--socket":
 			text = &o.socket
+		case name == "--prefix":
+			text = &o.request.Prefix
+		case name == "--tag":
+			text = &o.request.Tag
+		case name == "--all":
+			toggle = &o.request.All
 		case name == "--json":
 			toggle = &o.json
 		case name == "--undo":
@@ -114,7 +125,7 @@ func parse(args []string) (*order, error) {
 		case name == "-h" || name == "--help":
 			toggle = &o.help
 		default:
-			return nil, errUsage{fmt.Sprintf("unknown flag %q%s", name, didYouMean(name, []string{"--config", "--socket", "--json", "--undo", "--help"}))}
+			return nil, errUsage{fmt.Sprintf("unknown flag %q%s", name, didYouMean(name, []string{"--config", "--socket", "--json", "--undo", "--prefix", "--tag", "--all", "--help"}))}
 		}
 		switch {
 		case toggle != nil && joined:
@@ -159,6 +170,8 @@ func (o *order) words(words []string) error {
 		return errUsage{"-c and --socket both say where the gateway is; give one of them"}
 	case r.Undo && r.Command != "drain":
 		return errUsage{"--undo is for the command drain"}
+	case r.Command != "purge" && (r.Prefix != "" || r.Tag != "" || r.All):
+		return errUsage{"--prefix, --tag and --all are for the command purge"}
 	case len(rest) > 1 || len(rest) == 1 && operand == "":
 		return errUsage{fmt.Sprintf("%s: unexpected %q", r.Command, rest[len(rest)-1])}
 	case len(rest) == 0 && operand == "worker":
@@ -172,6 +185,8 @@ func (o *order) words(words []string) error {
 			}
 			r.Count = n
 		}
+	case operand == "[url]":
+		return r.purge(rest)
 	case len(rest) == 1:
 		r.Worker = rest[0]
 		if r.Worker == "" || strings.Trim(r.Worker, "0123456789.") != "" {
@@ -179,6 +194,28 @@ func (o *order) words(words []string) error {
 		}
 		if r.Undo {
 			return errUsage{"drain --undo is for the gateway as a whole: a worker that drains is replaced"}
+		}
+	}
+	return nil
+}
+
+// purge takes what follows the command purge.
+func (r *Request) purge(rest []string) error {
+	if len(rest) == 1 {
+		r.URL = rest[0]
+	}
+	n := 0
+	for _, said := range [...]bool{r.URL != "", r.Prefix != "", r.Tag != "", r.All} {
+		if said {
+			n++
+		}
+	}
+	if n != 1 {
+		return errUsage{"purge: say what: a URL, --prefix, --tag or --all, one of them"}
+	}
+	for _, s := range [...]string{r.URL, r.Prefix} {
+		if s != "" && !strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "http://") && !strings.HasPrefix(s, "https://") {
+			return errUsage{fmt.Sprintf("purge: expected http://host/path or /path, got %q", s)}
 		}
 	}
 	return nil

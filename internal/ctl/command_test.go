@@ -32,6 +32,10 @@ func TestParse(t *testing.T) {
 	f("remove 3", order{request: Request{Command: "remove", Count: 3}})
 	f("dump", order{request: Request{Command: "dump"}})
 	f("kill 2", order{request: Request{Command: "kill", Worker: "2"}})
+	f("purge /a?b=c", order{request: Request{Command: "purge", URL: "/a?b=c"}})
+	f("purge --prefix https://a.b/c --json", order{json: true, request: Request{Command: "purge", Prefix: "https://a.b/c"}})
+	f("purge --tag=x", order{request: Request{Command: "purge", Tag: "x"}})
+	f("purge --all", order{request: Request{Command: "purge", All: true}})
 }
 
 // TestUsage: what is wrong with a command line is said in a line, with a remedy, and is exit code 2.
@@ -66,6 +70,11 @@ func TestUsage(t *testing.T) {
 	f("add -1", `unknown flag "-1"`)
 	f("reload --undo", "--undo is for the command drain")
 	f("drain 2 --undo", "for the gateway as a whole")
+	f("purge", "say what")
+	f("purge /a --all", "one of them")
+	f("purge a", "expected http://host/path or /path")
+	f("reload --all", "for the command purge")
+	f("reload --tag x", "for the command purge")
 }
 
 func TestHelp(t *testing.T) {
@@ -106,6 +115,7 @@ func results() map[string]any {
 		"remove": &Scaled{Min: 2, Max: 3},
 		"dump":   &Dumped{Log: "/var/log/gw.log", Dumped: []string{"1", "2"}},
 		"kill":   &Killed{Worker: "2", PID: 9},
+		"purge":  &Purged{Answers: 2},
 	}
 }
 
@@ -151,6 +161,8 @@ func TestShow(t *testing.T) {
 		"remove":  "from 2 to 3 workers from now on, as the load asks for\n",
 		"dump":    "the stacks of workers 1, 2 are in /var/log/gw.log\n",
 		"kill 2":  "worker 2 (pid 9) was killed\n",
+
+		"purge /a": "2 answers were removed from the cache\n",
 	} {
 		if got, code := run(strings.Fields(name)...); got != want || code != 0 {
 			t.Errorf("%s: code %d\n%s\nwant\n%s", name, code, got, want)

@@ -32,6 +32,14 @@ func show(w io.Writer, r Request, result json.RawMessage) error {
 		err = showAs(&b, result, (*Dumped).show)
 	case "kill":
 		err = showAs(&b, result, func(k *Killed, b *bytes.Buffer) { fmt.Fprintf(b, "worker %s (pid %d) was killed\n", k.Worker, k.PID) })
+	case "purge":
+		err = showAs(&b, result, func(p *Purged, b *bytes.Buffer) {
+			what := "answers were"
+			if p.Answers == 1 {
+				what = "answer was"
+			}
+			fmt.Fprintf(b, "%d %s removed from the cache\n", p.Answers, what)
+		})
 	}
 	if err != nil {
 		return err

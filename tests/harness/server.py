@@ -62,6 +62,8 @@ class Spec:
     upstreams: Sequence[Mapping[str, Any]] = ()
     # Entries of [[static]].
     statics: Sequence[Mapping[str, Any]] = ()
+    # Entries of [[cache_route]].
+    cache_routes: Sequence[Mapping[str, Any]] = ()
     # A program, with its arguments, that runs the rest of its command line in its own place.
     prefix: tuple[str, ...] = ()
     # For Popen, as the user to run as.
@@ -85,6 +87,7 @@ class Spec:
         entries: list[tuple[str, Mapping[str, Any]]] = [(f"[{name}]", table) for name, table in tables.items()]
         entries += [("[[upstream]]", entry) for entry in self.upstreams]
         entries += [("[[static]]", entry) for entry in self.statics]
+        entries += [("[[cache_route]]", entry) for entry in self.cache_routes]
         return "\n".join(
             header + "\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
             for header, table in entries

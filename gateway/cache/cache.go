@@ -1,0 +1,100 @@
+package cache
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pyspeed/gateway/exchange"
+)
+
+// Settings of a cache. They may be exchanged; what is kept stays.
+type Settings struct {
+	Policy
+	Rules []Rule // the first that matches a path counts
+	Strip Strip
+	// MaxEntry is the largest body that is kept, in bytes.
+	MaxEntry int64
+	// Wait is how long a request waits for the answer to another one for the same; then it goes to the responder itself.
+	Wait time.Duration
+	// Status is whether answers say what the cache did, in Cache-Status (RFC 9211).
+	Status bool
+	// Encoder encodes answers as clients accept them; nil: nobody does.
+	Encoder Encoder
+}
+
+// Encoder encodes answers: the filter that would else stand between the cache and the client. Safe for concurrent use.
+type Encoder interface {
+	// Wrap puts it around the answers of next.
+	Wrap(next exchange.Responder) exchange.Responder
+	// Form is which form of an answer that is there whole a request gets, by a number below 8; negative: the answer as it is.
+	Form(q *exchange.Request, status int, fields []exchange.Field, length int64) int
+	// Make makes that form. It may take time.
+	Make(form int, fields []exchange.Field, body []byte) ([]exchange.Field, []byte)
+}
+
+// Runtime is what a cache needs of the gateway.
+type Runtime struct {
+	Budget *exchange.Budget
+	// Now is the clock that Exchange.Accepted was taken from.
+	Now func() time.Duration
+	// Count counts a request by what became of it, one of Results. Must not block.
+	Count func(result string)
+}
+
+// Results are what Runtime.Count is called with.
+func Results() []string {
+	return []string{"hit", "stale", "miss", "revalidated", "collapsed", "pass"}
+}
+
+// Cache is what is kept, and what is under way. Safe for concurrent use.
+type Cache struct {
+	Runtime
+	memory *memory
+
+	mu      sync.Mutex
+	flights map[string]*fetch   // those that may be followed
+	active  map[*fetch]struct{} // all whose answer may be stored
+	purges  atomic.Uint64
+}
+
+// New makes a cache that keeps size bytes.
+func New(size int64, r Runtime) (*Cache, error) {
+	m, err := newMemory(size)
+	if err != nil {
+		return nil, err
+	}
+	return &Cache{Runtime: r, memory: m, flights: map[string]*fetch{}, active: map[*fetch]struct{}{}}, nil
+}
+
+// SetSize changes how many bytes are kept.
+func (c *Cache) SetSize(size int64) { c.memory.cache.SetMaximum(uint64(size)) }
+
+// Size is how many bytes may be kept.
+func (c *Cache) Size() int64 { return int64(c.memory.cache.GetMaximum()) }
+
+// Counts are how many answers there are, about, and how many bytes they take.
+func (c *Cache) Counts() (answers int, bytes uint64) { return c.memory.counts() }
+
+// Purge removes answers, and sees to it that those that are under way are not stored either. It returns how many there were.
+func (c *Cache) Purge(p Purge) int {
+	p.URL, p.Prefix = normal(p.URL), normal(p.Prefix)
+	c.mu.Lock()
+	for f := range c.active {
+		if p.Tag != "" || p.selects(f.uri) {
+			f.doom()
+		}
+	}
+	c.mu.Unlock()
+	c.purges.Add(1)
+	return c.memory.drop(&p)
+}
+
+// Wrap puts the cache in front of next.
+func (c *Cache) Wrap(s *Settings, next exchange.Responder) exchange.Responder {
+	h := &handler{cache: c, settings: s, next: next, pass: next}
+	if s.Encoder != nil {
+		h.pass = s.Encoder.Wrap(next)
+	}
+	return h
+}

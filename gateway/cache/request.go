@@ -1,0 +1,138 @@
+package cache
+
+import "pyspeed/gateway/exchange"
+
+// asked is what a request says that matters here.
+type asked struct {
+	cc                     Directives
+	authorization, cookie  bool
+	conditional            bool // If-None-Match or If-Modified-Since
+	ranged                 bool
+	origin                 bool
+	bypass                 string // why the cache has no part in it; "": it has
+	noneMatch, since, span []byte // the first of each
+}
+
+// readRequest reads a GET or a HEAD.
+func readRequest(q *exchange.Request) asked {
+	a := asked{cc: noDirectives}
+	if q.ContentLength != 0 || q.ExpectContinue {
+		// RFC 9110 §9.3.1: a body of GET has no meaning, but applications may give it one that others do not share.
+		a.bypass = "body"
+		return a
+	}
+	if len(q.Target) == 0 || q.Target[0] != '/' {
+		a.bypass = "target" // absolute-form: an application may believe Host instead
+		return a
+	}
+	pragma := false
+	for i := range q.Fields {
+		name, value := q.Fields[i].Name, q.Fields[i].Value
+		switch len(name) {
+		case 5:
+			if exchange.EqualFold(name, "range") {
+				a.ranged, a.span = true, value
+			}
+		case 6:
+			switch {
+			case exchange.EqualFold(name, "cookie"):
+				a.cookie = true
+			case exchange.EqualFold(name, "pragma"):
+				pragma = pragma || contains(value, "no-cache")
+			case exchange.EqualFold(name, "origin"):
+				a.origin = true
+			}
+		case 8:
+			if exchange.EqualFold(name, "if-match") {
+				a.bypass = "precondition"
+			}
+		case 13:
+			switch {
+			case exchange.EqualFold(name, "cache-control"):
+				a.cc.add(value)
+			case exchange.EqualFold(name, "authorization"):
+				a.authorization = true
+			case exchange.EqualFold(name, "if-none-match"):
+				if a.conditional = true; a.noneMatch == nil {
+					a.noneMatch = value
+				} else {
+					a.bypass = "precondition" // a list in several fields: the application's business
+				}
+			}
+		case 17:
+			if exchange.EqualFold(name, "if-modified-since") {
+				a.conditional, a.since = true, value
+			}
+		case 19:
+			if exchange.EqualFold(name, "if-unmodified-since") {
+				a.bypass = "precondition"
+			}
+		case 7:
+			if exchange.EqualFold(name, "upgrade") {
+				a.bypass = "upgrade"
+			}
+		}
+		switch name[0] | 0x20 {
+		case 'x':
+			if steers(name) {
+				a.bypass = "override"
+			}
+			a.authorization = a.authorization || identifies(name)
+		case 'r', 'p', 'a', 'c':
+			a.authorization = a.authorization || identifies(name)
+		}
+	}
+	if pragma && !a.cc.Said { // RFC 9111 §5.4
+		a.cc.NoCache = true
+	}
+	if a.cc.NoStore { // §5.2.1.5
+		a.bypass = "no-store"
+	}
+	return a
+}
+
+// steers is whether applications take a field for another method or another path than the request's, so that what is answered
+// is not what the key names.
+func steers(name []byte) bool {
+	switch len(name) {
+	case 13:
+		return exchange.EqualFold(name, "x-http-method") || exchange.EqualFold(name, "x-rewrite-url")
+	case 14:
+		return exchange.EqualFold(name, "x-original-url") || exchange.EqualFold(name, "x-original-uri") || exchange.EqualFold(name, "x-override-url")
+	case 17:
+		return exchange.EqualFold(name, "x-method-override")
+	case 22:
+		return exchange.EqualFold(name, "x-http-method-override")
+	}
+	return false
+}
+
+// identifies is whether a field says who asks, as Authorization does: what proxies that sign users in add, and what clients of
+// programs send.
+func identifies(name []byte) bool {
+	if len(name) > 7 && exchange.EqualFold(name[:7], "x-auth-") || len(name) > 12 && exchange.EqualFold(name[:12], "x-amzn-oidc-") ||
+		len(name) > 21 && exchange.EqualFold(name[:21], "x-ms-client-principal") {
+		return true
+	}
+	for _, n := range [...]string{
+		"remote-user", "x-remote-user", "x-user", "x-api-key", "api-key", "x-access-token", "x-session-token", "proxy-authorization",
+		"cf-access-jwt-assertion", "x-goog-iap-jwt-assertion", "x-goog-authenticated-user-email", "x-ms-client-principal",
+	} {
+		if exchange.EqualFold(name, n) {
+			return true
+		}
+	}
+	return false
+}
+
+// contains is whether a list of tokens has one.
+func contains(list []byte, token string) bool {
+	for len(list) > 0 {
+		var name []byte
+		name, _, _, list = directive(list)
+		if exchange.EqualFold(name, token) {
+			return true
+		}
+	}
+	return false
+}
