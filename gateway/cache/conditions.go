@@ -44,7 +44,7 @@ func listsTag(list, etag []byte) bool {
 	}
 }
 
-// span is the part of a body that Range asks for; ok is false where the answer is the whole one: several parts, units other
+// part is the part of a body that Range asks for; ok is false where the answer is the whole one: several parts, units other
 // than bytes, an If-Range that does not hold. none is true where there is no such part.
 func (a *asked) part(q *exchange.Request, e *entry) (from, to int, ok, none bool) {
 	size := len(e.body)

@@ -150,13 +150,15 @@ func (f *fetch) prepare() {
 	q := &f.x.Request
 	cookies := f.rule != nil && f.rule.RemoveCookies
 	validating := f.old != nil && f.old.validates()
-	if !cookies && !validating && !f.a.conditional && !f.rule.filters() {
+	// Where nobody is to wait the answer is not for others, as far as one knows, and the application may say 304 itself.
+	conditions := f.a.conditional && (validating || f.flight != "")
+	if !cookies && !validating && !conditions && !f.rule.filters() {
 		return
 	}
 	f.original, f.changed = *q, true
 	fields := make([]exchange.Field, 0, len(q.Fields)+2)
 	for _, field := range q.Fields {
-		if exchange.EqualFold(field.Name, "if-none-match") || exchange.EqualFold(field.Name, "if-modified-since") ||
+		if conditions && (exchange.EqualFold(field.Name, "if-none-match") || exchange.EqualFold(field.Name, "if-modified-since")) ||
 			cookies && exchange.EqualFold(field.Name, "cookie") {
 			continue
 		}

@@ -32,7 +32,7 @@ func (h *handler) give(x *exchange.Exchange, w exchange.Writer, a *asked, l *loo
 // w does.
 func (h *handler) deliver(q *exchange.Request, w exchange.Writer, a *asked, l *lookup, e *entry, now time.Duration, encode bool) *sender {
 	fields, body := e.fields, e.body
-	if enc := h.settings.Encoder; enc != nil && encode && !a.ranged {
+	if enc := h.settings.Encoder; enc != nil && encode && !a.ranged && !a.unmodified(e.status, e.etag, e.modified, e.hasModified) {
 		if form := enc.Form(q, e.status, fields, int64(len(body))); form >= 0 {
 			if made := e.forms[form].Load(); made != nil {
 				fields, body = made.fields, made.body
@@ -65,7 +65,7 @@ func (e *entry) make(enc Encoder, n int) *form {
 			total += len(f.body)
 		}
 	}
-	if total <= len(e.body) || len(made.body) == len(e.body) { // one that is no smaller is the same bytes
+	if e.doubled && total <= len(e.body) || len(made.body) == len(e.body) { // one that is no smaller is the same bytes
 		e.forms[n].Store(made)
 	}
 	return made

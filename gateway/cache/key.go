@@ -114,6 +114,9 @@ func appendExtras(dst []byte, q *exchange.Request, rule *Rule) []byte {
 	for i := range q.Fields {
 		name, value := q.Fields[i].Name, q.Fields[i].Value
 		switch {
+		case exchange.EqualFold(name, "origin"):
+			// Applications add the fields of CORS where there is one, and do not all say so in Vary.
+			dst = append(dst, "\norigin"...)
 		case exchange.EqualFold(name, "forwarded"):
 			dst = appendForwarded(dst, value)
 		case routed(name), rule != nil && len(rule.Headers) > 0 && listed(rule.Headers, name):

@@ -372,7 +372,13 @@ func sentences() []sentence {
 			= app 304
 			? If-None-Match:
 			> GET /
-			= cache 200`},
+			= cache 200
+			< 200 | Cache-Control: private | ETag: "1"
+			> GET /private | If-None-Match: "1"
+			= app 304
+			> GET /private | If-None-Match: "2"
+			= app 200
+			? If-None-Match: "2"`},
 		{"§4.3.3", "a 304 means that the stored response can be updated and reused", `
 			< 200 | Cache-Control: max-age=10 | ETag: "1"
 			> GET /

@@ -76,6 +76,7 @@ func (f *fetch) refuse(status int) {
 	if f.old != nil && status < 500 {
 		c.memory.remove(f.old) // it was that once, and is no more
 	}
+	delete(c.active, f) // it may be a stream that goes on for long
 	list := f.part()
 	c.mu.Unlock()
 	f.h.feed(list, nil, false)

@@ -35,6 +35,9 @@ func (f *fetch) Head(status int, fields []exchange.Field) error {
 		f.phase, f.size = gathering, a.length
 		f.draft = newEntry(&a, fields, nil, t, f.strip(true))
 		f.place(f.draft, fields, &a)
+		if t.always {
+			f.release() // each has to ask for itself
+		}
 	default:
 		if t.store {
 			t = refused("size")
