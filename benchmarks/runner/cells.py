@@ -277,6 +277,26 @@ DEVELOPMENT_CELLS = (
     ),
 )
 
+# The list through Flask's and FastAPI's own JSON responses, kept for a minute by a route; nobody else caches.
+CACHED = ("--cache", "--cache-route", "/json=1m")
+CACHE_CELLS = tuple(
+    Cell(
+        name,
+        app,
+        interface,
+        64,
+        (peer,),
+        path="/json",
+        expect_json=RECORDS,
+        options=CACHED,
+        what="50 records, cached by ours.",
+    )
+    for name, app, interface, peer in (
+        ("flask-list-cached", "flask_app:app", "wsgi", "flask-run"),
+        ("fastapi-list-cached", "fastapi_app:app", "asgi", "uvicorn"),
+    )
+)
+
 # caddysnake has no wheel for the Python of the others: ours and granian run on the newer one too.
 NEWER_CELLS = (
     Cell("newer-hello-wsgi", "hello_wsgi:app", "wsgi", 64, ("caddysnake-wsgi", "granian-wsgi"), environment="newer"),
@@ -328,6 +348,7 @@ CELLS: tuple[Cell, ...] = (
     HELLO_CELLS
     + FRAMEWORK_CELLS
     + SHAPE_CELLS
+    + CACHE_CELLS
     + WORK_CELLS
     + MEMORY_CELLS
     + PRELOAD_CELLS

@@ -43,7 +43,6 @@ def _ours_with(options: tuple[str, ...], place: Place, cell: Cell, ports: Ports)
             *("--set", f"admin.bind=127.0.0.1:{ports.admin}"),
             *(() if cell.interface == "wsgi" else ("--interface", cell.interface)),
             *options,
-            *cell.options,
             cell.app,
         ]
     ]

@@ -100,7 +100,7 @@ func cacheRoutes() *list {
 	return &list{
 		table: cacheRouteTable, title: "Cache routes", applies: AtRestart,
 		help: "What the cache does with a part of the paths, whatever the application says or does not say",
-		more: "One table for each; see `docs/cache.md`. The first whose `path` matches counts. What is not part of the key is not given to the application either. " +
+		more: "One table for each; see `docs/cache.md`. The flag `--cache-route PATH=TTL` adds an entry with defaults. The first whose `path` matches counts. What is not part of the key is not given to the application either. " +
 			"Answers that are private, no-store, or set cookies are never kept; those that are kept by `ttl` are neither given to nor taken from requests with cookies or credentials.",
 		options: cacheRouteOptions,
 		length:  func(c *Config) int { return len(c.CacheRoutes) },
@@ -173,6 +173,56 @@ func cacheRouteOptions(entry int) []option {
 			help: "take the cookies from answers, which are kept then",
 		},
 	}
+}
+
+// addCacheRoute takes the PATH=TTL of --cache-route.
+func (p *flagParser) addCacheRoute(flag, value string) error {
+	path, ttl, ok := cutLastByte(value, '=')
+	if !ok || path == "" || ttl == "" {
+		return fmt.Errorf("%s: expected PATH=TTL, such as /products=1m, got %s", flag, quote(value))
+	}
+	for _, o := range cacheRouteOptions(0) {
+		raw := map[string]string{"path": path, "ttl": ttl}[o.key]
+		if raw == "" {
+			continue
+		}
+		if _, err := o.kind.read(text(raw), ""); err != nil {
+			return fmt.Errorf("%s: %w", flag, err)
+		}
+	}
+	p.result.cached = append(p.result.cached, [2]string{path, ttl})
+	return nil
+}
+
+// cutLastByte cuts at the last one: a path may have others.
+func cutLastByte(s string, at byte) (before, after string, found bool) {
+	i := strings.LastIndexByte(s, at)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+1:], true
+}
+
+// cacheRouteSettings are the entries that flags add behind those of the file, of which there are so many already.
+func cacheRouteSettings(flags [][2]string, already int, dir string) []setting {
+	var settings []setting
+	for i, f := range flags {
+		records := cacheRouteOptions(already + i)
+		for j := range records {
+			o := records[j]
+			leaf := o.key
+			o.key = cacheRoutes().entryKey(already+i, leaf)
+			s := setting{option: &o, raw: text(o.value), base: dir, origin: Origin{Kind: "default"}, label: "--cache-route"}
+			switch leaf {
+			case "path":
+				s.raw, s.origin = text(f[0]), Origin{Kind: "flag", Name: "--cache-route"}
+			case "ttl":
+				s.raw, s.origin = text(f[1]), Origin{Kind: "flag", Name: "--cache-route"}
+			}
+			settings = append(settings, s)
+		}
+	}
+	return settings
 }
 
 func lowerToken(s string) bool { return isToken(s) && s == strings.ToLower(s) }

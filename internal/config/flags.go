@@ -14,6 +14,7 @@ type invocation struct {
 	file     string
 	settings []setting
 	statics  [][2]string // routes and folders
+	cached   [][2]string // paths and times
 }
 
 // extraFlag is a flag that is no option's own spelling.
@@ -97,6 +98,11 @@ func extraFlags() []extraFlag {
 			names: []string{"--static"}, argument: "ROUTE=DIR", title: "Server",
 			help:  "serve the files of a folder below a path, without a worker; may be repeated",
 			apply: func(p *flagParser, flag, value string) error { return p.addStatic(flag, value) },
+		},
+		{
+			names: []string{"--cache-route"}, argument: "PATH=TTL", title: "Cache",
+			help:  "keep answers below a path for so long where they do not say for how long; with --cache; may be repeated",
+			apply: func(p *flagParser, flag, value string) error { return p.addCacheRoute(flag, value) },
 		},
 		{
 			names: []string{"--worker-class", "-k"}, argument: "CLASS", title: "Workers",

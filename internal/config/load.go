@@ -54,6 +54,9 @@ func Load(args, env []string, dir string) (*Config, *Sources, error) {
 	if err := m.apply(staticSettings(line.statics, len(m.config.Statics), dir)); err != nil {
 		return nil, nil, err
 	}
+	if err := m.apply(cacheRouteSettings(line.cached, len(m.config.CacheRoutes), dir)); err != nil {
+		return nil, nil, err
+	}
 	if err := m.finish(environment, dir); err != nil {
 		return nil, nil, err
 	}
