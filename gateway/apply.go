@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 
 	"pyspeed/dispatch"
 	"pyspeed/gateway/exchange"
@@ -116,6 +117,9 @@ func (g *Gateway) applyAtOnce(before, now *config.Config) error {
 	g.dispatcher.SetQueue(now.Workers.Queue, now.Workers.QueueTimeout)
 	g.dispatcher.SetRequestTimeouts(now.Server.Timeouts.RequestSoft, now.Server.Timeouts.Request)
 	g.pool.setTimeout(now.Workers.Timeout)
+	if !reflect.DeepEqual(now.RateLimits, before.RateLimits) {
+		g.configureLimits(now)
+	}
 	g.applyToSessions(now)
 	if now.Cache.Enabled != before.Cache.Enabled {
 		g.purgeCache() // while it is off nobody tells it what has become invalid

@@ -94,6 +94,7 @@ func TestApplyAtOnce(t *testing.T) {
 		{"cache.status", "false", func() bool { return !r.caches().Status }},
 		{"cache.strip_tags", "false", func() bool { return !r.caches().Strip.Tags }},
 		{"cache.purge_on_reload", "true", func() bool { return r.present.Load().Cache.PurgeOnReload }},
+		{"rate_limit", "", func() bool { return r.header("/limited", "RateLimit-Policy") == `"few";q=1000;w=1` }}, // of the file below
 		{"log.level", "error", func() bool { return !r.Operation.Log.Logger().Enabled(t.Context(), 4) }},
 		{"log.format", "json", func() bool {
 			r.Operation.Log.Logger().Error("seen")
@@ -104,9 +105,15 @@ func TestApplyAtOnce(t *testing.T) {
 		{"log.access_file", access, func() bool { return fileHas(access, `"target":"/"`) }},
 	}
 	r.Operation.Log.Logger().Info("before")
-	*next = []string{"app:nothing"}
+	lists := filepath.Join(r.dir, "lists.toml")
+	if err := os.WriteFile(lists, []byte("[[rate_limit]]\nname = 'few'\npath = '/limited'\nrate = '1000/s'\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	*next = []string{"app:nothing", "-c", lists}
 	for _, c := range checks {
-		*next = append(*next, "--set", c.key+"="+c.value)
+		if c.value != "" {
+			*next = append(*next, "--set", c.key+"="+c.value)
+		}
 	}
 	result, err := r.Reconfigure(t.Context())
 	var startup *supervisor.StartupError
@@ -150,7 +157,10 @@ func TestApplyAtOnce(t *testing.T) {
 }
 
 // encoding is that of an answer to a client who takes all.
-func (r *rig) encoding(path string) string {
+func (r *rig) encoding(path string) string { return r.header(path, "Content-Encoding") }
+
+// header is a field of an answer to such a client.
+func (r *rig) header(path, name string) string {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.url+path, nil)
 	if err != nil {
@@ -164,7 +174,7 @@ func (r *rig) encoding(path string) string {
 		r.t.Fatal(err)
 	}
 	_ = res.Body.Close()
-	return res.Header.Get("Content-Encoding")
+	return res.Header.Get(name)
 }
 
 // caches are the settings of the cache in effect.

@@ -12,7 +12,7 @@ import (
 	"pyspeed/static"
 )
 
-// responder is what answers all requests: edge → serverWide → routes, and the answers of applications back through the
+// responder is what answers all requests: edge → serverWide → rate limits → routes, and the answers of applications back through the
 // filters. What is off is not in the chain. It is made anew when a configuration is applied, and keeps nothing of its own
 // from one request to the next.
 func (g *Gateway) responder(cfg *config.Config) exchange.Responder {
@@ -32,10 +32,10 @@ func (g *Gateway) responder(cfg *config.Config) exchange.Responder {
 			list = append(list, route{strings.TrimSuffix(g.cfg.Statics[i].Route, "/"), r})
 		}
 	}
-	if len(list) == 0 {
-		return serverWide{live(rest)}
+	if len(list) > 0 {
+		rest = newRoutes(rest, list)
 	}
-	return serverWide{live(newRoutes(rest, list))}
+	return serverWide{live(g.limits.Wrap(rest))}
 }
 
 // filters are what stands around each responder that runs applications: the cache, and what encodes, whose work is kept

@@ -17,6 +17,7 @@ import (
 	"pyspeed/gateway/connedge"
 	"pyspeed/gateway/exchange"
 	"pyspeed/gateway/http1"
+	"pyspeed/gateway/ratelimit"
 	"pyspeed/gateway/redisstore"
 	"pyspeed/internal/accesslog"
 	"pyspeed/internal/admin"
@@ -57,7 +58,8 @@ type Gateway struct {
 	redis      *redisstore.Store           // nil: there is none
 	statics    *static.Set                 // nil: there are none
 	cache      atomic.Pointer[cache.Cache] // nil: it was never turned on
-	developer  *developer                  // nil unless the source is watched
+	limits     *ratelimit.Limiter
+	developer  *developer // nil unless the source is watched
 	stopping   atomic.Bool
 	workers    atomic.Pointer[config.Workers] // as they were last configured
 	from       atomic.Pointer[Start]          // what the present workers were started from
@@ -166,6 +168,7 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	if err := g.openRedis(); err != nil {
 		return nil, err
 	}
+	g.openLimits()
 	g.gauges()
 	g.present.Store(cfg)
 	g.sessions = http1.NewShared(g.sessionConfig(cfg))
@@ -379,6 +382,7 @@ func (g *Gateway) stop(hurry context.Context, edges []edge) {
 	for _, u := range g.upstreams {
 		u.Wait()
 	}
+	g.limits.Close()
 	for _, e := range edges {
 		e.Close()
 	}

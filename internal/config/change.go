@@ -88,5 +88,10 @@ func (c *Config) With(other *Config, applies ...Applies) *Config {
 			reflect.ValueOf(o.field(&result)).Elem().Set(reflect.ValueOf(o.field(other)).Elem())
 		}
 	}
+	for _, l := range lists() {
+		if slices.Contains(applies, l.applies) && l.take != nil {
+			l.take(&result, other)
+		}
+	}
 	return &result
 }

@@ -20,6 +20,8 @@ type Config struct {
 	CacheRoutes []CacheRoute
 	// Upstreams are the entries of [[upstream]], in their order.
 	Upstreams []Upstream
+	// RateLimits are the entries of [[rate_limit]], in their order.
+	RateLimits []RateLimit
 }
 
 // App says what to run and how to load it.

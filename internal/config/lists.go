@@ -20,12 +20,14 @@ type list struct {
 	length  func(*Config) int
 	// check looks at one whole entry; label names the place of one of its options.
 	check func(m *merge, entry int, label func(leaf string) string) error
+	// take has the entries of one configuration taken over by another, where a change applies while the server runs; else nil.
+	take func(to, from *Config)
 	// sample has values for the sample file, as TOML, where they are not the defaults.
 	sample map[string]string
 }
 
 // lists are in the order in which they are shown.
-func lists() []*list { return []*list{statics(), cacheRoutes(), upstreams()} }
+func lists() []*list { return []*list{statics(), cacheRoutes(), upstreams(), rateLimits()} }
 
 // listOf finds a list by its table; nil: there is none.
 func listOf(table string) *list {

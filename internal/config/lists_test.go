@@ -40,6 +40,10 @@ func otherEntry() map[string]string {
 		"upstream.fail_timeout":       `"1m"`,
 		"upstream.health":             `"/ping"`,
 		"upstream.health_interval":    `"1s"`,
+
+		"rate_limit.name": `"a-B.3_"`, "rate_limit.path": `["/", "/x"]`, "rate_limit.methods": `["POST"]`, "rate_limit.key": `"header:x-key"`,
+		"rate_limit.rate": `"7/90s"`, "rate_limit.burst": `3`, "rate_limit.allow": `["::1", "10.0.0.0/8"]`, "rate_limit.ipv6_prefix": `128`,
+		"rate_limit.log_only": `true`, "rate_limit.shared": `true`, "rate_limit.headers": `false`, "rate_limit.keys": `256`,
 	}
 }
 
@@ -49,6 +53,7 @@ func neededBy() map[string]string {
 		"static":      "route = \"/\"\nroot = \"/\"\n",
 		"cache_route": "path = \"/\"\nttl = \"1h\"\n",
 		"upstream":    "route = \"/\"\naddress = \"a:1\"\nroot = \"/r\"\n",
+		"rate_limit":  "rate = \"1/d\"\n",
 	}
 }
 
@@ -58,7 +63,7 @@ func TestLists(t *testing.T) {
 	load := func(content string) (*Config, *Sources) {
 		t.Helper()
 		writeFile(t, dir, "lists.toml", content)
-		return mustLoad(t, []string{"-c", "lists.toml"}, nil, dir)
+		return mustLoad(t, []string{"-c", "lists.toml"}, []string{"PYSPEED_REDIS_URL=redis://localhost"}, dir) // for what is shared
 	}
 	for _, l := range lists() {
 		var c Config

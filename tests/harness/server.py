@@ -64,6 +64,8 @@ class Spec:
     statics: Sequence[Mapping[str, Any]] = ()
     # Entries of [[cache_route]].
     cache_routes: Sequence[Mapping[str, Any]] = ()
+    # Entries of [[rate_limit]].
+    limits: Sequence[Mapping[str, Any]] = ()
     # A program, with its arguments, that runs the rest of its command line in its own place.
     prefix: tuple[str, ...] = ()
     # For Popen, as the user to run as.
@@ -88,6 +90,7 @@ class Spec:
         entries += [("[[upstream]]", entry) for entry in self.upstreams]
         entries += [("[[static]]", entry) for entry in self.statics]
         entries += [("[[cache_route]]", entry) for entry in self.cache_routes]
+        entries += [("[[rate_limit]]", entry) for entry in self.limits]
         return "\n".join(
             header + "\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
             for header, table in entries
