@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -196,6 +197,35 @@ func (b *Body) Next(dst []byte, most int) (out []byte, end bool, err error) {
 		}
 	}
 	return dst, b.done && b.off == len(b.mem) && b.readAt == b.writeAt, nil
+}
+
+// Peek appends up to most of the waiting bytes to dst, but for the first at of them, and takes none. For who looks at a body
+// before its responder has it.
+func (b *Body) Peek(dst []byte, at int64, most int) ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return dst, b.err
+	}
+	inMemory := int64(len(b.mem) - b.off)
+	if at < inMemory {
+		n := int64(b.off) + at
+		p := b.mem[n:min(n+int64(most), int64(len(b.mem)))]
+		dst = append(dst, p...)
+		at, most = at+int64(len(p)), most-len(p)
+	}
+	n := int(min(int64(most), b.writeAt-b.readAt-(at-inMemory)))
+	if n <= 0 {
+		return dst, nil
+	}
+	start := len(dst)
+	dst = slices.Grow(dst, n)[:start+n]
+	got, err := b.file.ReadAt(dst[start:], b.readAt+at-inMemory)
+	if err != nil && !(err == io.EOF && got == n) {
+		b.err = fmt.Errorf("cannot read a request body's buffer back: %w", err)
+		return dst[:start], b.err
+	}
+	return dst, nil
 }
 
 // Spilled is whether any of it went to disk.

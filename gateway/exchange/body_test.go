@@ -311,3 +311,47 @@ func TestBodiesShareTheBudget(t *testing.T) {
 		b.Close()
 	}
 }
+
+// TestBodyPeek: what waits is seen in parts, in memory and on disk, and is all there afterwards.
+func TestBodyPeek(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for _, limit := range []int{0, 10, 5000, 1 << 20} {
+		b := NewBody(limit, nil, t.TempDir())
+		var in, seen []byte
+		for len(in) < 50_000 {
+			p := make([]byte, 1+rnd.IntN(3000))
+			for i := range p {
+				p[i] = byte(rnd.Uint32())
+			}
+			in = append(in, p...)
+			if err := b.Append(p); err != nil {
+				t.Fatal(err)
+			}
+			for rnd.IntN(3) > 0 {
+				got, err := b.Peek(seen, int64(len(seen)), rnd.IntN(4000))
+				if err != nil || len(got) > len(in) {
+					t.Fatal(len(got), err)
+				}
+				seen = got
+			}
+		}
+		b.Finish()
+		seen, err := b.Peek(seen, int64(len(seen)), len(in))
+		if err != nil || !bytes.Equal(seen, in) {
+			t.Errorf("limit %d: saw %d bytes of %d, %v", limit, len(seen), len(in), err)
+		}
+		if more, err := b.Peek(nil, int64(len(in)), 10); len(more) > 0 || err != nil {
+			t.Errorf("limit %d: %d bytes behind the end, %v", limit, len(more), err)
+		}
+		if out, end := take(t, b, 1000); !end || !bytes.Equal(out, in) {
+			t.Errorf("limit %d: what came out is not what went in", limit)
+		}
+		b.Close()
+	}
+	b := NewBody(10, nil, t.TempDir())
+	b.Fail(ErrBodyCut)
+	if _, err := b.Peek(nil, 0, 10); !errors.Is(err, ErrBodyCut) {
+		t.Errorf("error is %v", err)
+	}
+	b.Close()
+}

@@ -34,6 +34,9 @@ func (b *Budget) Hold(n int) { b.held.Add(int64(n)) }
 // Held is the number of bytes waiting now.
 func (b *Budget) Held() int64 { return b.held.Load() }
 
+// Left is how many more bytes may wait; negative: that many too many do.
+func (b *Budget) Left() int64 { return b.limit.Load() - b.held.Load() }
+
 // Window is what a new answer may send before the client has taken any of it:
 // MaxWindow while there is room, halving as less and less of the budget is left.
 func (b *Budget) Window() int {
