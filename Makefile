@@ -11,6 +11,8 @@ VENV    := .venv
 PY      := $(VENV)/bin/python
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BINARY  := bin/pyspeed-gw
+# TAGS=sonic has sonic linked in, which json.engine can name then (docs/json.md).
+TAGS    ?=
 
 # Interpreters the shim is tested with in `make conformance`: names on PATH, or paths.
 PYTHONS ?= $(shell .ci/pythons)
@@ -25,7 +27,7 @@ build: $(BINARY)
 
 .PHONY: $(BINARY)
 $(BINARY):
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $@ ./cmd/pyspeed-gw
+	CGO_ENABLED=0 $(GO) build -tags "$(TAGS)" -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o $@ ./cmd/pyspeed-gw
 
 run: export VIRTUAL_ENV := $(abspath $(VENV))
 run: build $(VENV)/.installed
@@ -58,6 +60,7 @@ requirements: $(VENV)/.installed
 gotest: $(VENV)/.installed
 	$(GO) vet ./...
 	PYSPEED_TEST_PYTHON=$(abspath $(PY)) $(GO) test -shuffle=on -timeout 8m ./...
+	$(GO) test -shuffle=on -tags sonic ./json
 
 shim: $(VENV)/.installed
 	$(PY) -m pytest -q pyshim/tests

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -23,7 +24,14 @@ func reconfigurable(t *testing.T, args ...string) (r *rig, next *[]string, file 
 	t.Helper()
 	r = prepare(t, t.TempDir(), args...)
 	file = filepath.Join(r.dir, "own.log")
-	long := "def app(environ, start_response):\n    start_response('200 OK', [('Content-Type', 'text/plain')])\n    return [b'x' * 900]\n"
+	long := `def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path.startswith("/json"):
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [b'{"b": 1,  "a": 2}' if not path.endswith("long") else b"[" + b"1, " * 50 + b"1]"]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"x" * 900]
+`
 	if err := os.WriteFile(filepath.Join(r.dir, "long.py"), []byte(long), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +103,11 @@ func TestApplyAtOnce(t *testing.T) {
 		{"cache.strip_tags", "false", func() bool { return !r.caches().Strip.Tags }},
 		{"cache.purge_on_reload", "true", func() bool { return r.present.Load().Cache.PurgeOnReload }},
 		{"rate_limit", "", func() bool { return r.header("/limited", "RateLimit-Policy") == `"few";q=1000;w=1` }}, // of the file below
+		{"json.reencode", "/json", func() bool { return r.json("/json", "") == `{"b":1,"a":2}` }},
+		{"json.sort_keys", "/json/sorted", func() bool { return r.json("/json/sorted", "") == `{"a":2,"b":1}` }},
+		{"json.validate_requests", "/json/check", func() bool { return strings.Contains(r.json("/json/check", "[1 2]"), "column 4") }},
+		{"json.except", "/json/raw", func() bool { return r.json("/json/raw", "") == `{"b": 1,  "a": 2}` }},
+		{"json.max_size", "100", func() bool { return strings.HasPrefix(r.json("/json/long", ""), "[1, 1, ") }},
 		{"log.level", "error", func() bool { return !r.Operation.Log.Logger().Enabled(t.Context(), 4) }},
 		{"log.format", "json", func() bool {
 			r.Operation.Log.Logger().Error("seen")
@@ -179,6 +192,32 @@ func (r *rig) header(path, name string) string {
 
 // caches are the settings of the cache in effect.
 func (r *rig) caches() *cache.Settings { return r.cacheSettings(r.present.Load()) }
+
+// json is the answer to a request with that body, if there is one.
+func (r *rig) json(path, body string) string {
+	r.t.Helper()
+	method := http.MethodGet
+	if body != "" {
+		method = http.MethodPost
+	}
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.url+path, strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	transport := &http.Transport{DisableKeepAlives: true}
+	defer transport.CloseIdleConnections()
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return string(got)
+}
 
 func fileHas(path, text string) bool {
 	b, err := os.ReadFile(path)

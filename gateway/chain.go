@@ -38,9 +38,14 @@ func (g *Gateway) responder(cfg *config.Config) exchange.Responder {
 	return serverWide{live(g.limits.Wrap(rest))}
 }
 
-// filters are what stands around each responder that runs applications: the cache, and what encodes, whose work is kept
-// beside what is stored.
+// filters are what stands around each responder that runs applications: JSON's nearest to it, then the others.
 func (g *Gateway) filters(cfg *config.Config) func(exchange.Responder) exchange.Responder {
+	inner, outer := g.newJSON(&cfg.JSON).Wrap, g.outerFilters(cfg)
+	return func(r exchange.Responder) exchange.Responder { return outer(inner(r)) }
+}
+
+// outerFilters are the cache, and what encodes, whose work is kept beside what is stored.
+func (g *Gateway) outerFilters(cfg *config.Config) func(exchange.Responder) exchange.Responder {
 	filtered := func(r exchange.Responder) exchange.Responder { return r }
 	var encoder cache.Encoder
 	if cfg.Compress.Enabled {

@@ -24,6 +24,7 @@ import (
 	"pyspeed/internal/config"
 	"pyspeed/internal/metrics"
 	"pyspeed/internal/privilege"
+	jsonpass "pyspeed/json"
 	"pyspeed/static"
 	"pyspeed/supervisor"
 	"pyspeed/upstream"
@@ -59,7 +60,8 @@ type Gateway struct {
 	statics    *static.Set                 // nil: there are none
 	cache      atomic.Pointer[cache.Cache] // nil: it was never turned on
 	limits     *ratelimit.Limiter
-	developer  *developer // nil unless the source is watched
+	developer  *developer        // nil unless the source is watched
+	json       jsonpass.Settings // less what each configuration says
 	stopping   atomic.Bool
 	workers    atomic.Pointer[config.Workers] // as they were last configured
 	from       atomic.Pointer[Start]          // what the present workers were started from
@@ -163,6 +165,9 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	}
 	g.upstreams = g.newUpstreams(version)
 	if err := g.openStatics(); err != nil {
+		return nil, err
+	}
+	if err := g.openJSON(); err != nil {
 		return nil, err
 	}
 	if err := g.openRedis(); err != nil {

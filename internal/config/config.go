@@ -9,6 +9,7 @@ type Config struct {
 	Server   Server
 	Workers  Workers
 	Compress Compress
+	JSON     JSON
 	Redis    Redis
 	Cache    Cache
 	Reload   Reload

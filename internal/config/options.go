@@ -45,6 +45,7 @@ func groups() []group {
 		{"server.timeouts", "Timeouts"},
 		{"workers", "Workers"},
 		{"compress", "Compression"},
+		{"json", "JSON"},
 		{"redis", "Redis"},
 		{"cache", "Cache"},
 		{"reload", "Reload on change"},
@@ -442,7 +443,7 @@ func options() []option {
 			more:  "Who may open it may stop the workers: it has mode 0600. Where it cannot be made there is a warning, and no socket.",
 		},
 	}
-	return slices.Concat(list, compressOptions(), redisOptions(), cacheOptions())
+	return slices.Concat(list, compressOptions(), jsonOptions(), redisOptions(), cacheOptions())
 }
 
 // keys lists the options' keys.
