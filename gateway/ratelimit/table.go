@@ -114,7 +114,8 @@ func (t *table) look(k key, now int64) state {
 	return st
 }
 
-// put makes a bucket have what another place says, which reckoned with a rate.
+// put makes a bucket have no more than another place says, which reckoned with a rate. Of several that say it in another order than
+// they knew it, the least is the latest.
 func (t *table) put(k key, now, level int64, r Rate) {
 	s := &t.shards[k.high%shards]
 	s.mu.Lock()
@@ -122,7 +123,7 @@ func (t *table) put(k key, now, level int64, r Rate) {
 	if s.rate != r {
 		level = s.rate.converted(level, r)
 	}
-	b.level = min(level, s.rate.full())
+	b.level = min(level, b.level)
 	s.mu.Unlock()
 }
 
