@@ -20,11 +20,12 @@ import sys
 import time
 from _frozen_importlib_external import SourceFileLoader
 
+from .imports import Changer
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from importlib.machinery import ModuleSpec
     from types import ModuleType
-    from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+    from typing import Any, Callable, Dict, List, Optional, Tuple
 
     from .spare import Baseline
 
@@ -35,17 +36,19 @@ _SETTLED = 5.0
 
 # Of the start; None before it.
 _baseline: Optional[Baseline] = None
+_begun = False
 
 
 def begin(settings: Optional[Dict[str, Any]] = None) -> None:
     """Have nothing stale be used from now on; with the start message, when the application is about to be imported."""
-    if not any(type(finder) is _Adjuster for finder in sys.meta_path):
+    global _baseline, _begun
+    if not _begun:
+        _begun = True
         _distrust_bytecode(SourceFileLoader)
-        sys.meta_path.insert(0, _Adjuster())
+        sys.meta_path.insert(0, Changer(_ADJUST, _unknown))
     if settings is not None:
         from . import spare
 
-        global _baseline
         spare.refuse_hidden(settings.get("directory", ""))
         _baseline = spare.Baseline(settings.get("watched", ()))
 
@@ -74,62 +77,12 @@ def _distrust_bytecode(loader: Any) -> None:
     loader.get_data, loader.set_data = checked_get_data, checked_set_data
 
 
-class _Adjuster:
-    """Finds the modules of template engines as the others do, and changes them once they are imported."""
-
-    def find_spec(
-        self, name: str, path: Optional[Sequence[str]] = None, target: Optional[ModuleType] = None
-    ) -> Optional[ModuleSpec]:
-        """Part of the import system."""
-        adjust = _ADJUST.get(name)
-        if adjust is None:
-            return None
-        spec = find_behind(self, name, path, target)
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader = _Loader(spec.loader, adjust)  # type: ignore[assignment]
-        return spec
-
-
-def find_behind(
-    me: Any, name: str, path: Optional[Sequence[str]], target: Optional[ModuleType]
-) -> Optional[ModuleSpec]:
-    """What the finders say that come after ``me``."""
-    finders = list(sys.meta_path)
-    for finder in finders[finders.index(me) + 1 :]:
-        if hasattr(finder, "find_spec"):
-            spec = finder.find_spec(name, path, target)
-            if spec is not None:
-                return spec
-    return None
-
-
-class _Loader:
-    """Loads a module by its own loader and changes it then."""
-
-    def __init__(self, inner: Any, adjust: Callable[[Any], None]) -> None:
-        self._inner = inner
-        self._adjust = adjust
-
-    def create_module(self, spec: ModuleSpec) -> Optional[ModuleType]:
-        """Part of the import system."""
-        module: Optional[ModuleType] = self._inner.create_module(spec)
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Part of the import system."""
-        # The module is to know its own loader, which can do more than this one.
-        module.__loader__ = self._inner
-        if module.__spec__ is not None:
-            module.__spec__.loader = self._inner
-        self._inner.exec_module(module)
-        try:
-            self._adjust(module)
-        except Exception as error:
-            sys.stderr.write(
-                "pyspeed: a changed template may not be seen before the next reload: this version of %s is "
-                "not known (%s: %s); name such files in reload.include\n"
-                % (module.__name__.partition(".")[0], type(error).__name__, error)
-            )
+def _unknown(module: ModuleType, error: Exception) -> None:
+    sys.stderr.write(
+        "pyspeed: a changed template may not be seen before the next reload: this version of %s is "
+        "not known (%s: %s); name such files in reload.include\n"
+        % (module.__name__.partition(".")[0], type(error).__name__, error)
+    )
 
 
 def _always(name: str) -> property:

@@ -154,7 +154,7 @@ class _Guard:
         self, name: str, path: Optional[Sequence[str]] = None, target: Optional[ModuleType] = None
     ) -> Optional[ModuleSpec]:
         """Part of the import system."""
-        from .development import find_behind
+        from .imports import find_behind
 
         spec = find_behind(self, name, path, target)
         if spec is not None and (spec.origin or "").startswith(self._watched):
