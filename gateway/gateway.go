@@ -476,6 +476,9 @@ func (g *Gateway) TryImport(ctx context.Context) (string, error) {
 		if w.Info.Loop != "" {
 			about += " with " + w.Info.Loop
 		}
+		if w.Info.Acceleration.Asked {
+			about += "; " + w.Info.Acceleration.String()
+		}
 	}
 	return about, g.supervisor.Stop(ctx)
 }

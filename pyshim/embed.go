@@ -21,7 +21,7 @@ import (
 // caches get into the binary, while __init__.py does. pyspeed/fastcgi runs without a gateway
 // only, from an installed package.
 //
-//go:embed __main__.py pyspeed/*.py
+//go:embed __main__.py pyspeed/*.py pyspeed/accelerate/*.py
 var source embed.FS
 
 // Archive returns the shim as a zip file that Python can run. It is built once

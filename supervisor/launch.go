@@ -71,6 +71,7 @@ func (s *Supervisor) prepareWorker(ctx context.Context, sl *slot, w *Worker) err
 		more = []any{"attached", true}
 	}
 	w.log.Info("worker ready", append([]any{"pid", w.PID, "interface", w.Info.Interface, "python", w.Info.Python}, more...)...)
+	s.tellAcceleration(w)
 	return nil
 }
 

@@ -135,20 +135,22 @@ func (e event) ids(key string) ([]uint16, error) {
 
 // ReadyInfo is what a worker says of itself when it is ready.
 type ReadyInfo struct {
-	Interface string // wsgi, asgi or tornado
-	Threads   int    // most requests that run at once; 0: unbounded (ASGI, Tornado, gevent)
-	Python    string // version
-	Loop      string // asyncio, uvloop; gevent or "" for WSGI
-	Lifespan  string // on, off; "" for WSGI
+	Interface    string // wsgi, asgi or tornado
+	Threads      int    // most requests that run at once; 0: unbounded (ASGI, Tornado, gevent)
+	Python       string // version
+	Loop         string // asyncio, uvloop; gevent or "" for WSGI
+	Lifespan     string // on, off; "" for WSGI
+	Acceleration Acceleration
 }
 
 func readyInfo(e event) ReadyInfo {
 	return ReadyInfo{
-		Interface: e.text("interface"),
-		Threads:   e.number("threads"),
-		Python:    e.text("python"),
-		Loop:      e.text("loop"),
-		Lifespan:  e.text("lifespan"),
+		Interface:    e.text("interface"),
+		Threads:      e.number("threads"),
+		Python:       e.text("python"),
+		Loop:         e.text("loop"),
+		Lifespan:     e.text("lifespan"),
+		Acceleration: acceleration(e),
 	}
 }
 

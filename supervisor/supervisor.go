@@ -73,6 +73,8 @@ type Supervisor struct {
 	detached chan error                // nil unless a worker is attached
 	wishes   chan struct{}             // has an element when a worker is to be replaced
 
+	accelerated atomic.Pointer[string] // what the last worker that told had found for json.accelerate
+
 	mu          sync.Mutex
 	phase       phase
 	generation  *generation           // that new slots start with

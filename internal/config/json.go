@@ -9,6 +9,7 @@ type JSON struct {
 	Except           []string // that are left alone
 	MaxSize          int64
 	Engine           string // auto, sonic, encoding/json
+	Accelerate       bool   // in the workers
 }
 
 // jsonOptions are the records of [json].
@@ -48,6 +49,12 @@ func jsonOptions() []option {
 			key: "json.engine", applies: AtRestart, kind: words{"auto", "sonic", "encoding/json"}, value: "auto", flags: []string{"--json-engine"},
 			field: func(c *Config) any { return &c.JSON.Engine },
 			help:  "how JSON is handled: encoding/json, slower, is the reference; sonic has to be built in; auto is the fastest that is there",
+		},
+		{
+			key: "json.accelerate", applies: AtReload, kind: boolean{}, value: "false", flags: []string{"--json-accelerate"},
+			field: func(c *Config) any { return &c.JSON.Accelerate },
+			help:  "have Flask, FastAPI, Starlette, Django and its REST framework read and write JSON by orjson, where that gives equal JSON",
+			more:  "orjson has to be installed in the application's environment. `pyspeed-gw check` says what it finds to accelerate.",
 		},
 	}
 }

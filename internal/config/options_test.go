@@ -95,6 +95,7 @@ func other() map[string]string {
 		"json.except":                  "/api/raw",
 		"json.max_size":                "64KiB",
 		"json.engine":                  "encoding/json",
+		"json.accelerate":              "true",
 		"reload.enabled":               "true",
 		"reload.directories":           "src,lib",
 		"reload.include":               "*.ini",

@@ -44,6 +44,8 @@ def serve(plan: Plan, gateway: Gateway, serving: Callable[[], None] = lambda: No
         else:
             _serve(plan, settings, gateway, control, serving)
     finally:
+        if "pyspeed.accelerate" in sys.modules:
+            sys.modules["pyspeed.accelerate"].end()
         control.on_gone = _nothing
         control.close()
         ends.close()
@@ -114,6 +116,10 @@ def load(plan: Plan, settings: Dict[str, Any]) -> Tuple[Any, str, Optional[Hooks
         nonlocal hooks
         hooks = worker.hooks_of(module, settings)
 
+    if settings.get("accelerate"):
+        from . import accelerate
+
+        accelerate.begin()
     if isinstance(app, str):
         directory = settings.get("directory") or os.getcwd()
         if directory not in (os.path.abspath(entry or ".") for entry in sys.path):

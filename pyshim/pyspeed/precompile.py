@@ -108,7 +108,8 @@ class _Importer(zipimporter):
 
     def get_filename(self, fullname: str) -> str:
         """The module's file; zipimporter's own method compiles the module to find that out."""
-        return os.path.join(self.archive, self.prefix + fullname.rpartition(".")[2] + ".py")
+        path = os.path.join(self.archive, self.prefix + fullname.rpartition(".")[2])
+        return os.path.join(path, "__init__.py") if self.is_package(fullname) else path + ".py"
 
     def _receive(self) -> bool:
         """Take one module from the child; False when there is none any more."""

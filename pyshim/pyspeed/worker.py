@@ -180,6 +180,10 @@ def load(settings: Dict[str, Any], with_module: Callable[[ModuleType], None]) ->
             from . import greenlets
 
             greenlets.patch(settings.get("interface", "auto"))
+        if settings.get("accelerate"):
+            from . import accelerate
+
+            accelerate.begin()
         if settings.get("reload"):
             from . import development
 
@@ -243,6 +247,10 @@ def run(
             from . import development
 
             event["modules"] = development.reusable()
+        if settings.get("accelerate"):
+            from . import accelerate
+
+            event.update(accelerate.report())
         serving()
         if "pydevd" in sys.modules:
             control.hide_from_debugger()

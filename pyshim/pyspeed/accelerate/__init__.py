@@ -84,6 +84,7 @@ def report() -> Dict[str, Any]:
     # A view may import it with its first request.
     later = [name for name in about if name not in sys.modules and name.partition(".")[0] in sys.modules]
     return {
+        "accelerate": True,
         "accelerated": [about[name] for name in about if name in _done],
         "accelerated_later": [about[name] for name in later] if _orjson is not None else [],
         "not_accelerated": list(_problems),
