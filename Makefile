@@ -17,11 +17,11 @@ TAGS    ?=
 # Interpreters the shim is tested with in `make conformance`: names on PATH, or paths.
 PYTHONS ?= $(shell .ci/pythons)
 
-.PHONY: help run build test conformance race fuzz lint fmt bench bench-full pytest gotest e2e shim requirements pythons more-pythons peers asgion browser soak upheaval
+.PHONY: help run build test conformance race fuzz lint fmt bench bench-full pytest gotest e2e shim requirements pythons more-pythons peers asgion browser soak upheaval accelerate
 
 help:
 	@sed -n 's/^# //p' Makefile | head -5
-	@echo "build race fuzz lint fmt bench bench-full gotest shim e2e requirements pythons more-pythons peers asgion browser"
+	@echo "build race fuzz lint fmt bench bench-full gotest shim e2e requirements pythons more-pythons accelerate peers asgion browser"
 
 build: $(BINARY)
 
@@ -69,7 +69,7 @@ shim: $(VENV)/.installed
 e2e: build $(VENV)/.installed
 	$(PY) -m pytest -q tests
 
-conformance: race lint fuzz pythons peers asgion browser upheaval
+conformance: race lint fuzz pythons accelerate peers asgion browser upheaval
 
 race: $(VENV)/.installed
 	PYSPEED_TEST_PYTHON=$(abspath $(PY)) CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 12m ./...
@@ -130,6 +130,10 @@ asgion: build
 
 pythons:
 	@set -e; for p in $(PYTHONS); do echo "shim on $$($$p --version)"; .ci/shim-on $$p; done
+
+# json.accelerate against the frameworks as they are, in several versions of them.
+accelerate:
+	.ci/accelerate $(PYTHONS)
 
 # Python 3.14 and free-threaded ones, built from their sources: some minutes, once.
 more-pythons:

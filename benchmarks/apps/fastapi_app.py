@@ -1,4 +1,4 @@
-"""FastAPI: the same answer from a coroutine and from a function in a thread; and a JSON list."""
+"""FastAPI: the same answer from a coroutine and from a function in a thread; and a JSON list, with and without its type."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ async def hello() -> dict[str, str]:
 @app.get("/sync")
 def hello_sync() -> dict[str, str]:
     return {"message": "Hello, World!"}
+
+
+@app.get("/untyped")
+async def untyped():  # type: ignore[no-untyped-def]
+    return RECORDS
 
 
 @app.get("/json")

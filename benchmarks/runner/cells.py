@@ -111,6 +111,32 @@ FRAMEWORK_CELLS = (
     Cell("json-list-asgi", "json_asgi:app", "asgi", 64, ASGI_ALL, expect_json=RECORDS, what="Bare ASGI, 50 records."),
 )
 
+# What json.accelerate makes of applications as they are; beside ourselves without it.
+ACCELERATE_CELLS = (
+    Cell(
+        "flask-json-accelerate",
+        "flask_app:app",
+        "wsgi",
+        64,
+        ("pyspeed-default", "granian-wsgi", "gunicorn-gthread"),
+        path="/json",
+        expect_json=RECORDS,
+        options=("--json-accelerate",),
+        what="50 records by Flask's jsonify, which orjson writes.",
+    ),
+    Cell(
+        "fastapi-json-accelerate",
+        "fastapi_app:app",
+        "asgi",
+        64,
+        ("pyspeed-default", "uvicorn", "granian-asgi", "gunicorn-asgi"),
+        path="/untyped",
+        expect_json=RECORDS,
+        options=("--json-accelerate",),
+        what="50 records from an endpoint that does not say what it returns, which orjson writes.",
+    ),
+)
+
 SHAPE_CELLS = (
     Cell("flask-mix", "flask_app:app", "wsgi", 64, FLASK[:4], script="get_mix.lua"),
     Cell("fastapi-sync", "fastapi_app:app", "asgi", 64, ASGI, path="/sync", expect=FASTAPI_HELLO),
@@ -347,6 +373,7 @@ NEWER_CELLS = (
 CELLS: tuple[Cell, ...] = (
     HELLO_CELLS
     + FRAMEWORK_CELLS
+    + ACCELERATE_CELLS
     + SHAPE_CELLS
     + CACHE_CELLS
     + WORK_CELLS

@@ -1,0 +1,251 @@
+"""Applications that have made something different: it has to stay so.
+
+Each is a surface as those of ``surfaces.py``, whose outcome would be another one without what is different.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import fastapi.encoders
+import flask
+import pydantic
+from django.core.serializers.json import DjangoJSONEncoder
+from django.http import JsonResponse
+from fastapi.responses import JSONResponse
+from flask.json.provider import DefaultJSONProvider
+from rest_framework.renderers import JSONRenderer
+from rest_framework.utils.encoders import JSONEncoder
+from surfaces import FastAPIs, Flasks, attempt, holds, typed
+from values import Item
+
+NOW = datetime.datetime(2024, 1, 2, 3, 4, 5)
+
+
+class Wrapping(DefaultJSONProvider):
+    def dumps(self, obj: Any, **kwargs: Any) -> str:
+        return super().dumps({"own": obj}, **kwargs)
+
+
+class Reading(DefaultJSONProvider):
+    def loads(self, s: Any, **kwargs: Any) -> Any:
+        return super().loads(s, parse_float=str, **kwargs)
+
+
+def flask_provider() -> Callable[[Any], str]:
+    flasks = Flasks()
+    flasks.app.json = Wrapping(flasks.app)
+    return flasks.made
+
+
+def flask_reader() -> Callable[[bytes], str]:
+    flasks = Flasks()
+    flasks.app.json = Reading(flasks.app)
+    return flasks.body
+
+
+def flask_method() -> Callable[[Any], str]:
+    flasks = Flasks()
+    dumps = flasks.app.json.dumps
+    flasks.app.json.dumps = lambda obj, **kwargs: dumps({"own": obj}, **kwargs)
+    return flasks.returned
+
+
+def flask_default() -> Callable[[Any], str]:
+    def default(obj: Any) -> Any:
+        return "own " + type(obj).__name__
+
+    return Flasks(default=default).made
+
+
+def flask_response_class() -> Callable[[Any], str]:
+    flasks = Flasks()
+
+    class Own(flask.Response):
+        def __init__(self, response: Any, **kwargs: Any) -> None:
+            assert type(response) is str
+            super().__init__(response, **kwargs)
+            self.headers["Content-Type"] = "application/json; own=1"
+
+    flasks.app.response_class = Own
+    return flasks.made
+
+
+def flask_mimetype() -> Callable[[Any], str]:
+    flasks = Flasks(mimetype="application/json")
+    flasks.app.debug = True
+    flasks.exactly = True
+    return flasks.made
+
+
+class Own(JSONResponse):
+    def render(self, content: Any) -> bytes:
+        return super().render({"own": content})
+
+
+class Media(JSONResponse):
+    media_type = "application/problem+json"
+
+
+def starlette_render(value: Any) -> str:
+    return attempt(lambda: holds(Own(value).body))
+
+
+def starlette_media(value: Any) -> str:
+    def make() -> str:
+        made = Media(value, status_code=418, headers={"x": "y"})
+        head = dict(made.raw_headers)
+        assert head.pop(b"content-length") == b"%d" % len(made.body)
+        return repr((made.status_code, head)) + holds(made.body)
+
+    return attempt(make)
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, name: str, new: Any) -> Iterator[None]:
+    old = getattr(owner, name)
+    setattr(owner, name, new)
+    try:
+        yield
+    finally:
+        setattr(owner, name, old)
+
+
+def other_dumps(surface: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A surface of values under another json.dumps."""
+    dumps = json.dumps
+
+    def run(value: Any) -> str:
+        with replaced(json, "dumps", lambda obj, **kwargs: dumps({"own": obj}, **kwargs)):
+            return surface(value)
+
+    return run
+
+
+def other_loads(surface: Callable[[bytes], str]) -> Callable[[bytes], str]:
+    """A surface of bodies under another json.loads."""
+    loads = json.loads
+
+    def run(body: bytes) -> str:
+        with replaced(json, "loads", lambda s, **kwargs: loads(s, parse_int=float, **kwargs)):
+            return surface(body)
+
+    return run
+
+
+def fastapi_table() -> Callable[[Any], str]:
+    """With an encoder of its own for datetime, as FastAPI's users are told to do it."""
+    api = FastAPIs()
+    untyped = api.of("/untyped")
+    table = fastapi.encoders.ENCODERS_BY_TYPE
+
+    def run(value: Any) -> str:
+        before = table[datetime.datetime]
+        table[datetime.datetime] = lambda moment: "own"
+        try:
+            answer = untyped([value, NOW])
+            return answer + attempt(lambda: typed(fastapi.encoders.jsonable_encoder({"a": NOW, "b": value})))
+        finally:
+            table[datetime.datetime] = before
+
+    return run
+
+
+def fastapi_custom_encoder(value: Any) -> str:
+    own = {datetime.datetime: lambda moment: "own", str: lambda text: "own " + text}
+    try:
+        return attempt(lambda: typed(fastapi.encoders.jsonable_encoder({"a": [value, NOW]}, custom_encoder=own)))
+    finally:
+        if pydantic.VERSION.startswith("1."):
+            Item.__config__.json_encoders.clear()  # where old versions of FastAPI have put them, for good
+
+
+def fastapi_excluded(value: Any) -> str:
+    return attempt(
+        lambda: typed(
+            fastapi.encoders.jsonable_encoder({"a": value, "b": 1, "_sa": 2}, exclude={"b"}, sqlalchemy_safe=False)
+        )
+    )
+
+
+class OwnDjango(DjangoJSONEncoder):
+    def default(self, o: Any) -> Any:
+        return "own"
+
+
+class OwnRest(JSONEncoder):
+    def default(self, obj: Any) -> Any:
+        return "own"
+
+
+class Loose(JSONRenderer):
+    strict = False
+
+
+class Encoding(JSONRenderer):
+    encoder_class = OwnRest
+
+
+class Ascii(JSONRenderer):
+    ensure_ascii = True
+
+
+def django_encoder(value: Any) -> str:
+    return attempt(lambda: holds(JsonResponse([value, NOW], OwnDjango, False).content))
+
+
+def django_parameters(value: Any) -> str:
+    return attempt(
+        lambda: repr(JsonResponse({"a": value}, json_dumps_params={"indent": 1, "ensure_ascii": False}).content)
+    )
+
+
+def rest_encoder(value: Any) -> str:
+    return attempt(lambda: holds(Encoding().render([value, NOW])))
+
+
+def rest_loose(value: Any) -> str:
+    return attempt(lambda: holds(Loose().render(value)))
+
+
+def rest_ascii(value: Any) -> str:
+    def make() -> str:
+        made = Ascii().render(value)
+        assert made.isascii(), made
+        return holds(made)
+
+    return attempt(make)
+
+
+def surfaces(
+    plain: dict[str, Callable[[Any], str]],
+) -> tuple[dict[str, Callable[[Any], str]], dict[str, Callable[[bytes], str]]]:
+    """Of values, and of bodies, by name. ``plain``: those of surfaces.py."""
+    names = ("flask returned", "starlette", "fastapi /untyped", "django", "rest")
+    values = {
+        "flask provider": flask_provider(),
+        "flask method": flask_method(),
+        "flask default": flask_default(),
+        "flask response class": flask_response_class(),
+        "flask debug": flask_mimetype(),
+        "starlette render": starlette_render,
+        "starlette media": starlette_media,
+        "fastapi table": fastapi_table(),
+        "fastapi custom_encoder": fastapi_custom_encoder,
+        "fastapi excluded": fastapi_excluded,
+        "django encoder": django_encoder,
+        "django parameters": django_parameters,
+        "rest encoder": rest_encoder,
+        "rest loose": rest_loose,
+        "rest ascii": rest_ascii,
+        **{"json.dumps of its own, " + name: other_dumps(plain[name]) for name in names},
+    }
+    bodies = ("flask body", "starlette body", "fastapi body")
+    return values, {
+        "flask reader": flask_reader(),
+        **{"json.loads of its own, " + name: other_loads(plain[name]) for name in bodies},
+    }
