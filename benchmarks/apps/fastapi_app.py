@@ -1,4 +1,4 @@
-"""FastAPI: the same answer from a coroutine and from a function in a thread; and a JSON list, with and without its type."""
+"""FastAPI: the same answer from a coroutine and from a function in a thread; a JSON list, with its type and without."""
 
 from __future__ import annotations
 
