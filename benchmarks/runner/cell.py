@@ -32,6 +32,9 @@ class Cell:
     With `overload` the load is not wrk's but so many times what the server can do, at a fixed rate (overload.py);
     `options` are further arguments for ours.
 
+    With `files` there are files below /static/ (files.py). With `cold` none of them is in the kernel's memory when the
+    load begins, and there is no warm-up. In `options`, `{files}` stands for their folder.
+
     `wins` is the figure that decides who won a round: "rps" (more is better), "p99", "pss" or "idle" (less is better).
     """
 
@@ -55,6 +58,8 @@ class Cell:
     options: tuple[str, ...] = ()  # of ours, where it does not run with its defaults
     wins: str = "rps"
     overload: float = 0.0
+    files: bool = False
+    cold: bool = False
     patience: int = 0  # seconds after which an answer that has not come is an error; 0: wrk's two
     least_seconds: float = 0.0  # of load, however short the rounds of a run are
     what: str = ""  # a sentence for the report, where the name does not say it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .cell import RECORDS, Cell
+from .files import SIZES, content
 
 FASTAPI_HELLO = b'{"message":"Hello, World!"}'
 EVENTS = b"".join(b'id: %d\ndata: {"price": %d, "symbol": "ABC"}\n\n' % (n, n * 7) for n in range(20))
@@ -323,6 +324,57 @@ CACHE_CELLS = tuple(
     )
 )
 
+STATIC = ("--static", "/static={files}")
+
+
+def _static(name: str, file: str, connections: int, *peers: str, app: str = "static_starlette:app", what: str) -> Cell:
+    return Cell(
+        name,
+        app,
+        "wsgi" if "flask" in app else "asgi",
+        connections,
+        peers,
+        path=f"/static/{file}",
+        expect=content(SIZES[file]),
+        options=STATIC,
+        files=True,
+        what=what,
+    )
+
+
+STATIC_CELLS = (
+    _static("static-1k", "1k.bin", 64, "nginx-static", what="A file of 1 KiB, from the gateway's memory."),
+    _static("static-64k", "64k.bin", 64, "nginx-static", what="A file of 64 KiB."),
+    _static("static-10m", "10m.bin", 16, "nginx-static", what="A file of 10 MiB."),
+    _static(
+        "static-1k-starlette", "1k.bin", 64, "uvicorn", what="1 KiB; the peer serves it by Starlette's StaticFiles."
+    ),
+    _static(
+        "static-1k-flask",
+        "1k.bin",
+        64,
+        "gunicorn-gthread",
+        "flask-run",
+        app="static_flask:app",
+        what="1 KiB; the peers serve it by Flask's send_from_directory.",
+    ),
+    Cell(
+        "static-cold-1000",
+        "static_starlette:app",
+        "asgi",
+        64,
+        ("nginx-static",),
+        script="cold.lua",
+        path="/static/1k.bin",
+        expect=content(SIZES["1k.bin"]),
+        options=STATIC,
+        files=True,
+        cold=True,
+        least_seconds=4.0,
+        what="1,000 files from 300 bytes to 300 KB, each once, none of them in anybody's memory before.",
+    ),
+)
+
 # caddysnake has no wheel for the Python of the others: ours and granian run on the newer one too.
 NEWER_CELLS = (
     Cell("newer-hello-wsgi", "hello_wsgi:app", "wsgi", 64, ("caddysnake-wsgi", "granian-wsgi"), environment="newer"),
@@ -376,6 +428,7 @@ CELLS: tuple[Cell, ...] = (
     + ACCELERATE_CELLS
     + SHAPE_CELLS
     + CACHE_CELLS
+    + STATIC_CELLS
     + WORK_CELLS
     + MEMORY_CELLS
     + PRELOAD_CELLS
@@ -386,4 +439,7 @@ CELLS: tuple[Cell, ...] = (
 # What issue 4 says must be true of every framework's hello and JSON list.
 FRAMEWORKS = ("hello-wsgi", "hello-asgi", *(cell.name for cell in FRAMEWORK_CELLS))
 # Names of several cells, for --cells @NAME.
-SETS = {"@frameworks": (*FRAMEWORKS, "flask-run")}
+SETS = {
+    "@frameworks": (*FRAMEWORKS, "flask-run"),
+    "@static": tuple(cell.name for cell in STATIC_CELLS),
+}

@@ -67,6 +67,11 @@ GOALS["fastapi-list-cached"] = Goal(ratio=29.0, won=0.7)
 # Issue 6: what orjson brings the frameworks, five of seven rounds.
 GOALS["fastapi-json-accelerate"] = Goal(ratio=1.5, over=(("uvicorn", 6.0),), won=0.7)
 GOALS["flask-json-accelerate"] = Goal(ratio=1.0, over=(("pyspeed-default", 1.4),), won=0.7)
+# Issue 6: files beside nginx, and beside what frameworks have for them.
+for _name, _ratio in (("static-1k", 1.2), ("static-64k", 1.1), ("static-10m", 1.0), ("static-cold-1000", 0.9)):
+    GOALS[_name] = Goal(ratio=_ratio, won=0.7 if _ratio >= 1 else -1)
+for _name in ("static-1k-starlette", "static-1k-flask"):
+    GOALS[_name] = Goal(ratio=53.0, won=0.7)
 # Granian has one thread for each of the 64 requests, ours its defaults.
 GOALS["wsgi-sleep10"] = Goal(ratio=0.95, won=-1, p99=1.0, pss=0.6)
 # Issue 5: half a second of waiting, or of computing, is not to be felt by the others.

@@ -42,7 +42,7 @@ def _ours_with(options: tuple[str, ...], place: Place, cell: Cell, ports: Ports)
             *("--set", "log.access=combined", "--access-logfile", str(place.access_log)),
             *("--set", f"admin.bind=127.0.0.1:{ports.admin}"),
             *(() if cell.interface == "wsgi" else ("--interface", cell.interface)),
-            *options,
+            *(option.replace("{files}", str(place.files)) for option in options),
             cell.app,
         ]
     ]
@@ -180,6 +180,10 @@ def _behind_nginx(distribution: str, upstream: str, make: Callable[[Place, Cell,
     return Peer(commands, distribution, needs=("nginx",))
 
 
+def _nginx_static(place: Place, cell: Cell, ports: Ports) -> list[list[str]]:
+    return [nginx.static_command(place, ports.http)]
+
+
 def _tornado_behind(place: Place, cell: Cell, socket: str) -> list[str]:
     script = str(place.root / "benchmarks/launch/tornado_server.py")
     return [place.program(cell, "python"), script, f"unix:{socket}", cell.app]
@@ -232,6 +236,7 @@ PEERS: dict[str, Peer] = {
     "nginx-uvicorn": _behind_nginx(
         "uvicorn", "http", lambda place, cell, socket: _uvicorn_command(place, cell, "asgi3", "--uds", socket)
     ),
+    "nginx-static": Peer(_nginx_static, needs=("nginx",)),
     "nginx-uwsgi": _behind_nginx(
         "uWSGI", "uwsgi", lambda place, cell, socket: _uwsgi_command(place, cell, "--socket", socket)
     ),

@@ -37,6 +37,11 @@ class Place:
     def access_log(self) -> Path:
         return self.work / "access.log"
 
+    @property
+    def files(self) -> Path:
+        """Where files.py puts what static cells ask for."""
+        return self.work / "files"
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -61,6 +66,7 @@ def environment(place: Place, cell: Cell) -> dict[str, str]:
     env["VIRTUAL_ENV"] = str(venv)
     env["PATH"] = f"{venv / 'bin'}{os.pathsep}{env.get('PATH', os.defpath)}{os.pathsep}/usr/sbin"
     env["PYTHONDONTWRITEBYTECODE"] = "1"  # leave nothing beside the applications
+    env["BENCH_FILES"] = str(place.files)  # of the applications that serve files
     env["SHOP_DB"] = str(place.work / "shop.sqlite3")  # of the example shops
     return env
 

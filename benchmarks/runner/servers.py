@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import environments
+from . import environments, files
 from .cell import OURS, Cell
 from .peers import PEERS, command_lines
 from .place import Place, Ports, environment, free_ports
@@ -111,6 +111,8 @@ def running(name: str, place: Place, cell: Cell) -> Iterator[Server]:
     why = obstacle(name, place, cell)
     if why:
         raise StartError(f"cannot start {name}: {why}")
+    if cell.files:
+        files.make(place)
     ports = free_ports()
     commands = command_lines(name, place, cell, ports)
     log = place.work / f"{cell.name}-{name}.log"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runner import cells, nginx
+from runner import cells, files, nginx
 from runner.cell import OURS, Cell, select
 from runner.goals import GOALS
 from runner.peers import PEERS, command_lines
@@ -29,7 +29,7 @@ def test_every_cell_is_whole(each: Cell, place: Place) -> None:
         assert all(line[:3] == ["taskset", "-c", "1"] for line in lines)
         assert all(Path(part).is_file() for line in lines for part in line if part.endswith(".py") and "/" in part)
         words = [word for line in lines for word in line]
-        assert each.app in words or name == "manage-runserver"
+        assert each.app in words or name in ("manage-runserver", "nginx-static")
         # The last program is the one that listens where wrk asks.
         front = " ".join(lines[-1])
         if front.endswith("-e stderr"):
@@ -87,3 +87,32 @@ def test_reasons_fit_something() -> None:
     texts = {reason(*pair) for pair in pairs}
     assert all(text in texts for _, _, text in REASONS)
     assert reason("hello-wsgi", "granian-wsgi") == UNKNOWN
+
+
+def test_static_cells_ask_everybody_for_the_same_files(place: Place) -> None:
+    for each in cells.STATIC_CELLS:
+        assert each.files
+        assert each.path.startswith("/static/")
+        (line,) = command_lines(OURS, place, each, Ports(1234, 5678))
+        assert f"/static={place.files}" in line
+    assert "sendfile on;" in nginx.STATIC and "open_file_cache" in nginx.STATIC
+    line = nginx.static_command(place, 1234)
+    text = (place.work / "nginx.conf").read_text()
+    assert line[0] == "nginx" and f"alias {place.files}/;" in text
+    assert text.count("{") == text.count("}")
+
+
+def test_the_files_are_made_once_and_can_be_dropped_from_memory(place: Place) -> None:
+    files.make(place)
+    made = {path.relative_to(place.files): path.stat().st_mtime_ns for path in place.files.rglob("*.bin")}
+    assert len(made) == len(files.SIZES) + files.COLD_FILES
+    for name, size in files.SIZES.items():
+        assert (place.files / name).read_bytes() == files.content(size)
+        assert len(files.content(size)) == size
+    sizes = [(place.files / files.cold_name(number)).stat().st_size for number in range(files.COLD_FILES)]
+    assert sizes == files.cold_sizes()
+    assert min(sizes) >= files.COLD_LEAST and max(sizes) <= files.COLD_MOST
+    assert 30 * files.MIB < sum(sizes) < 60 * files.MIB
+    files.make(place)
+    files.evict(place.files)
+    assert made == {path.relative_to(place.files): path.stat().st_mtime_ns for path in place.files.rglob("*.bin")}
