@@ -112,8 +112,12 @@ async def ask_for_nonce(connection: AsyncConnection, nonce: str, turn: int) -> O
     else:
         body = b'{"nonce": "%s"}' % nonce.encode()
         answer = await connection.request("POST", "/nonce", [("Content-Type", "application/json")], body)
-    if answer.status == 200 and answer.json()["nonce"] != nonce:
-        raise AssertionError(f"MIX-UP: asked with {nonce}, got the answer to {answer.json()['nonce']}")
+    if answer.status == 200:
+        said = answer.json()
+        if said["nonce"] != nonce:
+            raise AssertionError(f"MIX-UP: asked with {nonce}, got the answer to {said['nonce']}")
+        if said["runs"] != 1:
+            raise AssertionError(f"RUN TWICE: {nonce} ran {said['runs']} times")
     return Outcome(nonce, answer.status)
 
 

@@ -51,3 +51,5 @@ def tune(connection: Any, **_more: Any) -> None:
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA synchronous=NORMAL")
+            # SQLite before 3.51.3 may lose rows when two connections write the log back at once.
+            cursor.execute("PRAGMA wal_autocheckpoint=0")

@@ -30,6 +30,8 @@ def connect() -> sqlite3.Connection:
     connection = sqlite3.connect(path(), timeout=30, isolation_level=None)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA synchronous=NORMAL")
+    # SQLite before 3.51.3 may lose rows when two connections write the log back at once: the last to close does it.
+    connection.execute("PRAGMA wal_autocheckpoint=0")
     return connection
 
 
