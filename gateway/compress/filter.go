@@ -62,7 +62,7 @@ func (f wrapped) Respond(x *exchange.Exchange) {
 	f.next.Respond(x)
 	// The edge looks at Source as the exchange's owner only, which it is as long as Respond runs, whether or not the
 	// answer has begun, or ended, elsewhere meanwhile.
-	w.inner = x.Source
+	w.connect(x.Source)
 	x.Source = w
 }
 

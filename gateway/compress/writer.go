@@ -13,7 +13,6 @@ import (
 type writer struct {
 	filter *Filter
 	out    exchange.Writer
-	inner  exchange.Source
 	head   bool // the request's method
 	wants  Coding
 
@@ -24,10 +23,11 @@ type writer struct {
 	left   int64 // body bytes that the responder's Content-Length still announces; -1: it gave none
 
 	mu      sync.Mutex
-	taken   int64 // body bytes that the responder gave
-	given   int64 // body bytes that the edge was given
-	drained int64 // of those, reported by the edge
-	told    int64 // reported to the responder
+	inner   exchange.Source // nil: Respond has not returned
+	taken   int64           // body bytes that the responder gave
+	given   int64           // body bytes that the edge was given
+	drained int64           // of those, reported by the edge
+	told    int64           // reported to the responder
 }
 
 func newWriter(f *Filter, x *exchange.Exchange) *writer {
@@ -142,14 +142,22 @@ func (w *writer) note(taken, given int) {
 // keeps is bounded by its window, and must not count, for it may leave only when more comes.
 func (w *writer) credit() {
 	w.mu.Lock()
-	n := w.taken - (w.given - w.drained) - w.told
-	if n > 0 {
+	inner, n := w.inner, w.taken-(w.given-w.drained)-w.told
+	if n > 0 && inner != nil {
 		w.told += n
 	}
 	w.mu.Unlock()
-	if n > 0 && w.inner != nil {
-		w.inner.Drained(int(n))
+	if n > 0 && inner != nil {
+		inner.Drained(int(n))
 	}
+}
+
+// connect says whom to credit, also for what was taken before, on another goroutine.
+func (w *writer) connect(inner exchange.Source) {
+	w.mu.Lock()
+	w.inner = inner
+	w.mu.Unlock()
+	w.credit()
 }
 
 // Drained implements exchange.Source.
@@ -161,7 +169,14 @@ func (w *writer) Drained(n int) {
 }
 
 // Cancelled implements exchange.Source.
-func (w *writer) Cancelled() { w.inner.Cancelled() }
+func (w *writer) Cancelled() {
+	w.mu.Lock()
+	inner := w.inner
+	w.mu.Unlock()
+	if inner != nil {
+		inner.Cancelled()
+	}
+}
 
 // Flush implements exchange.Writer.
 func (w *writer) Flush() {

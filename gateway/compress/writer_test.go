@@ -396,6 +396,19 @@ func TestCredit(t *testing.T) {
 	}
 }
 
+// TestCreditBeforeRespondReturns: what comes while the responder is still being asked counts as well.
+func TestCreditBeforeRespondReturns(t *testing.T) {
+	e, c, x := ask(t, newFilter(), "GET", "/", "gzip", func(x *exchange.Exchange) {
+		_ = x.Writer.Head(200, fields("Content-Type: text/html"))
+		x.Writer.Body([]byte(page))
+	})
+	x.Writer.End()
+	x.Source.Drained(len(e.body))
+	if c.n != len(page) {
+		t.Errorf("credited %d of %d", c.n, len(page))
+	}
+}
+
 func TestAbortLetsTheEncoderGo(t *testing.T) {
 	f := newFilter()
 	e, _, _ := ask(t, f, "GET", "/", "gzip", func(x *exchange.Exchange) {
