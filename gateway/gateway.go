@@ -480,7 +480,7 @@ func (g *Gateway) TryImport(ctx context.Context) (string, error) {
 			about += "; " + w.Info.Acceleration.String()
 		}
 	}
-	return about, g.supervisor.Stop(ctx)
+	return about + g.aboutJSON(), g.supervisor.Stop(ctx)
 }
 
 func kindName(s string) string {

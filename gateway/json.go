@@ -31,3 +31,12 @@ func (g *Gateway) newJSON(c *config.JSON) *jsonpass.Filter {
 	s.Reencode, s.SortKeys, s.Validate, s.Except, s.MaxSize = c.Reencode, c.SortKeys, c.ValidateRequests, c.Except, c.MaxSize
 	return jsonpass.New(s)
 }
+
+// aboutJSON is what the command check says of it.
+func (g *Gateway) aboutJSON() string {
+	c := &g.cfg.JSON
+	if len(c.Reencode)+len(c.SortKeys)+len(c.ValidateRequests) == 0 {
+		return ""
+	}
+	return "; JSON is handled by the engine " + g.json.Engine.String()
+}

@@ -464,6 +464,31 @@ func TestCredit(t *testing.T) {
 	}
 }
 
+// TestCreditBeforeRespondReturns: what comes while the responder is still being asked counts as well, also on another goroutine.
+func TestCreditBeforeRespondReturns(t *testing.T) {
+	r := newRig(t)
+	begun, ended := make(chan struct{}), make(chan struct{})
+	e, c, x := r.ask(t, "GET", "/", func(x *exchange.Exchange) {
+		_ = x.Writer.Head(200, fields(jsonType))
+		x.Writer.Body([]byte(loose))
+		w := x.Writer
+		go func() {
+			close(begun)
+			w.Body([]byte("  "))
+			close(ended)
+		}()
+		<-begun
+	})
+	<-ended
+	if c.n != len(loose)+2 {
+		t.Errorf("credited %d of %d", c.n, len(loose)+2)
+	}
+	x.Writer.End()
+	if string(e.body) != tight {
+		t.Errorf("%q", e.body)
+	}
+}
+
 // TestSlowClient: who takes nothing holds the responder up, once a document is beyond what is gathered.
 func TestSlowClient(t *testing.T) {
 	for _, kind := range []string{"application/json", "application/jsonl"} {

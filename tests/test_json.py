@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
+import subprocess
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from conftest import EDGES
 from harness import zoo
 from harness.client import Connection, Response, chunked, fetch, request
-from harness.server import Server
+from harness.server import Server, binary, clean_environment
 from harness.wire import Data, Head
 
 pytestmark = pytest.mark.pyspeed
@@ -352,6 +354,27 @@ def test_client_that_leaves_within_its_body(server: Server) -> None:
         for _ in range(20):
             assert connection.request("POST", "/check?name=stayed", [JSON], b"[]").status == 200
         assert b"left" not in connection.request("GET", "/seen").body
+
+
+@pytest.mark.parametrize(
+    ("engine", "code", "said"),
+    [
+        ("own", 0, "JSON is handled by the engine own\n"),
+        ("encoding/json", 0, "JSON is handled by the engine encoding/json\n"),
+        ("simdjson", 1, 'environment variable PYSPEED_JSON_ENGINE: expected "auto", "own", "sonic" or "encoding/json"'),
+    ],
+    ids=["own", "standard", "unknown"],
+)
+def test_engine_by_environment(engine: str, code: int, said: str) -> None:
+    done = subprocess.run(
+        [str(binary()), "check", "jsons:wsgi", "--python", sys.executable, "--json-reencode", "/"],
+        cwd=zoo.DIRECTORY,
+        env={**clean_environment(), "PYSPEED_JSON_ENGINE": engine},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == code and said in done.stdout + done.stderr, done
 
 
 def test_before_compression(tmp_path_factory: pytest.TempPathFactory) -> None:

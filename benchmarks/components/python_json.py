@@ -14,7 +14,7 @@ from . import inputs
 
 def compact(value: Any) -> bytes:
     """A value in the form in which both sides are compared."""
-    return json.dumps(value, separators=(",", ":")).encode()
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def ways(folder: Path) -> list[Any]:

@@ -375,6 +375,32 @@ STATIC_CELLS = (
     ),
 )
 
+# What a look at each answer or request costs, beside ours without.
+JSON_CELLS = (
+    Cell(
+        "json-list-reencoded",
+        "json_wsgi:app",
+        "wsgi",
+        64,
+        ("pyspeed-default", "granian-wsgi"),
+        expect_json=RECORDS,
+        options=("--json-reencode", "/"),
+        what="50 records, written anew by ours: json.reencode.",
+    ),
+    Cell(
+        "post-json-validated",
+        "echo_wsgi:app",
+        "wsgi",
+        64,
+        ("pyspeed-default", "granian-wsgi"),
+        script="post_json.lua",
+        body=POST,
+        expect=POST,
+        options=("--json-validate-requests", "/"),
+        what="223 bytes of JSON, looked at by ours: json.validate_requests.",
+    ),
+)
+
 # caddysnake has no wheel for the Python of the others: ours and granian run on the newer one too.
 NEWER_CELLS = (
     Cell("newer-hello-wsgi", "hello_wsgi:app", "wsgi", 64, ("caddysnake-wsgi", "granian-wsgi"), environment="newer"),
@@ -429,6 +455,7 @@ CELLS: tuple[Cell, ...] = (
     + SHAPE_CELLS
     + CACHE_CELLS
     + STATIC_CELLS
+    + JSON_CELLS
     + WORK_CELLS
     + MEMORY_CELLS
     + PRELOAD_CELLS

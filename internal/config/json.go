@@ -8,7 +8,7 @@ type JSON struct {
 	ValidateRequests []string // of requests whose bodies are looked at
 	Except           []string // that are left alone
 	MaxSize          int64
-	Engine           string // auto, sonic, encoding/json
+	Engine           string // auto, own, sonic, encoding/json
 	Accelerate       bool   // in the workers
 }
 
@@ -46,9 +46,9 @@ func jsonOptions() []option {
 			more:  "An answer of several parts is gathered until it is whole, within `server.buffer_budget`.",
 		},
 		{
-			key: "json.engine", applies: AtRestart, kind: words{"auto", "sonic", "encoding/json"}, value: "auto", flags: []string{"--json-engine"},
+			key: "json.engine", applies: AtRestart, kind: words{"auto", "own", "sonic", "encoding/json"}, value: "auto", flags: []string{"--json-engine"},
 			field: func(c *Config) any { return &c.JSON.Engine },
-			help:  "how JSON is handled: encoding/json, slower, is the reference; sonic has to be built in; auto is the fastest that is there",
+			help:  "how JSON is handled: in one pass of our own; by sonic, where it is built in; by encoding/json, the slower reference; auto: the fastest that is there",
 		},
 		{
 			key: "json.accelerate", applies: AtReload, kind: boolean{}, value: "false", flags: []string{"--json-accelerate"},
