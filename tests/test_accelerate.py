@@ -126,6 +126,11 @@ def test_forked_workers(start: Callable[[Spec], Server], kind: str) -> None:
     assert len(told) == 1 and told[0][1] == {"flask": b"Flask's", "fastapi": b"Starlette's"}[kind]
 
 
+def test_greenlets(start: Callable[[Spec], Server]) -> None:
+    server = start(spec("on_flask:app", settings={**ON, "workers": {"model": "gevent"}}))
+    assert written_by_orjson(server.address)
+
+
 @pytest.mark.limit(180)
 @pytest.mark.parametrize("kind", ["flask", "fastapi"])
 def test_new_code(start: Callable[[Spec], Server], tmp_path: Path, kind: str) -> None:
@@ -211,8 +216,11 @@ def test_run_app_leaves_no_trace(on: bool) -> None:
 
 @pytest.mark.limit(600)
 def test_the_same_as_the_frameworks_themselves() -> None:
-    """Random values and bodies; `make accelerate` does it with other versions of the frameworks."""
+    """Values and bodies from one seed; `make accelerate` has others, and other versions of the frameworks."""
     done = subprocess.run(
-        [sys.executable, str(HERE / "differential.py"), "--cases", "15"], capture_output=True, text=True, timeout=590
+        [sys.executable, str(HERE / "differential.py"), "--cases", "15", "--seed", "6"],
+        capture_output=True,
+        text=True,
+        timeout=590,
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]

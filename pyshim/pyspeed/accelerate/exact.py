@@ -124,11 +124,11 @@ class Orjson:
 
     def decode(self, data: bytes) -> Any:
         """The value of a body, or UNSURE."""
+        if _MANY_DIGITS in data.translate(_DIGITS):
+            return UNSURE
         try:
             value = self._loads(data)
         except ValueError:
-            return UNSURE
-        if _MANY_DIGITS in data.translate(_DIGITS):
             return UNSURE
         if data.count(b"[") + data.count(b"{") > _DEEPEST:
             try:
