@@ -3,6 +3,10 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
 
 	"pyspeed/gateway/cache"
 	"pyspeed/gateway/exchange"
@@ -16,26 +20,52 @@ func (g *Gateway) caching(cfg *config.Config, encoder cache.Encoder) (func(excha
 	c := g.cache.Load()
 	if c == nil {
 		var err error
-		c, err = cache.New(cfg.Cache.Size, cache.Runtime{
-			Budget: g.budget, Now: g.clock.Now, Count: g.metrics.Counters("pyspeed_cache_requests_total", "result", cache.Results()...),
-		})
-		if err != nil {
+		if c, err = g.newCache(cfg); err != nil {
 			return nil, err
 		}
-		g.metrics.Gauge("pyspeed_cache_answers", func() float64 {
-			answers, _ := c.Counts()
-			return float64(answers)
-		})
-		g.metrics.Gauge("pyspeed_cache_bytes", func() float64 {
-			_, bytes := c.Counts()
-			return float64(bytes)
-		})
-		g.cache.Store(c)
 	}
 	c.SetSize(cfg.Cache.Size)
 	s := g.cacheSettings(cfg)
 	s.Encoder = encoder
 	return func(next exchange.Responder) exchange.Responder { return c.Wrap(s, next) }, nil
+}
+
+func (g *Gateway) newCache(cfg *config.Config) (*cache.Cache, error) {
+	r := cache.Runtime{
+		Budget: g.budget, Now: g.clock.Now, Count: g.metrics.Counters("pyspeed_cache_requests_total", "result", cache.Results()...), Log: g.log,
+	}
+	if g.cfg.Cache.Shared {
+		r.Redis = g.redis
+	}
+	c, err := cache.New(cfg.Cache.Size, r)
+	if err != nil {
+		return nil, err
+	}
+	g.metrics.Gauge("pyspeed_cache_answers", func() float64 {
+		answers, _ := c.Counts()
+		return float64(answers)
+	})
+	g.metrics.Gauge("pyspeed_cache_bytes", func() float64 {
+		_, bytes := c.Counts()
+		return float64(bytes)
+	})
+	g.metrics.Writer(func(w io.Writer) {
+		counted := c.Shared()
+		for _, what := range slices.Sorted(maps.Keys(counted)) {
+			fmt.Fprintf(w, "pyspeed_cache_shared_total{what=%q} %d\n", what, counted[what])
+		}
+	})
+	g.cache.Store(c)
+	return c, nil
+}
+
+// openSharedCache makes the cache where it is shared, whether or not it is turned on: it hears what others purge from the start.
+func (g *Gateway) openSharedCache() error {
+	if !g.cfg.Cache.Shared {
+		return nil
+	}
+	_, err := g.newCache(g.cfg)
+	return err
 }
 
 func (g *Gateway) cacheSettings(cfg *config.Config) *cache.Settings {
@@ -62,7 +92,9 @@ func (g *Gateway) cacheSettings(cfg *config.Config) *cache.Settings {
 // purgeCache forgets all answers, and those that are on their way.
 func (g *Gateway) purgeCache() {
 	if c := g.cache.Load(); c != nil {
-		c.Purge(cache.Purge{All: true})
+		if _, err := c.Purge(cache.Purge{All: true}); err != nil {
+			g.log.Warn("the cache is not empty everywhere", "cause", err)
+		}
 	}
 }
 
@@ -82,5 +114,10 @@ func (g *Gateway) ctlPurge(_ context.Context, r ctl.Request, _ func(string)) (an
 	if (p == cache.Purge{}) {
 		return nil, errors.New("cannot purge: the request names nothing")
 	}
-	return &ctl.Purged{Answers: c.Purge(p)}, nil
+	n, err := c.Purge(p)
+	result := &ctl.Purged{Answers: n}
+	if err != nil {
+		result.Pending = err.Error()
+	}
+	return result, nil
 }

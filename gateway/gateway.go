@@ -174,6 +174,9 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 		return nil, err
 	}
 	g.openLimits()
+	if err := g.openSharedCache(); err != nil {
+		return nil, err
+	}
 	g.gauges()
 	g.present.Store(cfg)
 	g.sessions = http1.NewShared(g.sessionConfig(cfg))
@@ -288,6 +291,9 @@ func (g *Gateway) Run(stop, hurry context.Context) error {
 	if g.redis != nil {
 		g.redis.Start()
 		defer g.redis.Close()
+	}
+	if c := g.cache.Load(); c != nil && g.cfg.Cache.Shared {
+		running.Go(func() { c.Run(background) })
 	}
 	running.Go(func() { g.registry.Run(background) })
 	running.Go(func() { g.dispatcher.Run(background) })

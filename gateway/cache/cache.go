@@ -1,11 +1,14 @@
 package cache
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"pyspeed/gateway/exchange"
+	"pyspeed/gateway/redisstore"
 )
 
 // Settings of a cache. They may be exchanged; what is kept stays.
@@ -40,22 +43,25 @@ type Runtime struct {
 	Now func() time.Duration
 	// Count counts a request by what became of it, one of Results. Must not block.
 	Count func(result string)
+	// Redis is what the cache is shared through; nil: it is this gateway's alone. Run is needed then.
+	Redis *redisstore.Store
+	Log   *slog.Logger // with Redis
 }
 
 // Results are what Runtime.Count is called with.
 func Results() []string {
-	return []string{"hit", "stale", "miss", "revalidated", "collapsed", "pass"}
+	return []string{"hit", "stale", "miss", "revalidated", "collapsed", "pass", "shared"}
 }
 
 // Cache is what is kept, and what is under way. Safe for concurrent use.
 type Cache struct {
 	Runtime
 	memory *memory
+	shared *shared // nil: nothing is
 
 	mu      sync.Mutex
 	flights map[string]*fetch   // those that may be followed
 	active  map[*fetch]struct{} // all whose answer may be stored
-	purges  atomic.Uint64
 }
 
 // New makes a cache that keeps size bytes.
@@ -64,7 +70,26 @@ func New(size int64, r Runtime) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cache{Runtime: r, memory: m, flights: map[string]*fetch{}, active: map[*fetch]struct{}{}}, nil
+	c := &Cache{Runtime: r, memory: m, flights: map[string]*fetch{}, active: map[*fetch]struct{}{}}
+	if r.Redis != nil {
+		c.shared = newShared(c, r.Redis, r.Log)
+	}
+	return c, nil
+}
+
+// Run hears what other gateways purge until ctx ends, where the cache is shared.
+func (c *Cache) Run(ctx context.Context) {
+	if c.shared != nil {
+		c.shared.run(ctx)
+	}
+}
+
+// Shared are counters of what is shared, by what they count; nil where nothing is.
+func (c *Cache) Shared() map[string]uint64 {
+	if c.shared == nil {
+		return nil
+	}
+	return c.shared.metrics()
 }
 
 // SetSize changes how many bytes are kept.
@@ -76,9 +101,35 @@ func (c *Cache) Size() int64 { return int64(c.memory.cache.GetMaximum()) }
 // Counts are how many answers there are, about, and how many bytes they take.
 func (c *Cache) Counts() (answers int, bytes uint64) { return c.memory.counts() }
 
-// Purge removes answers, and sees to it that those that are under way are not stored either. It returns how many there were.
-func (c *Cache) Purge(p Purge) int {
+// Purge removes answers, here and where they are shared, and sees to it that those that are under way are not stored either. It
+// returns how many there were here. An error is about those that are shared: they are removed once that is possible, and not used before.
+// It may block where the cache is shared.
+func (c *Cache) Purge(p Purge) (int, error) {
 	p.URL, p.Prefix = normal(p.URL), normal(p.Prefix)
+	n := c.purgeHere(&p)
+	if c.shared == nil {
+		return n, nil
+	}
+	c.shared.follow(&p)
+	if c.shared.owed.Load() {
+		return n, errOwed
+	}
+	return n, nil
+}
+
+var errOwed = errors.New("removed here, but not yet from Redis, which cannot be reached; until it can, its answers are not used here, and other gateways keep theirs")
+
+// invalidate removes all that is stored of a URI. It does not block.
+func (c *Cache) invalidate(uri string) {
+	p := Purge{uri: uri}
+	c.purgeHere(&p)
+	if c.shared != nil {
+		c.shared.tell(p)
+	}
+}
+
+// purgeHere removes answers from the memory.
+func (c *Cache) purgeHere(p *Purge) int {
 	c.mu.Lock()
 	for f := range c.active {
 		if p.Tag != "" || p.selects(f.uri) {
@@ -86,8 +137,7 @@ func (c *Cache) Purge(p Purge) int {
 		}
 	}
 	c.mu.Unlock()
-	c.purges.Add(1)
-	return c.memory.drop(&p)
+	return c.memory.drop(p)
 }
 
 // Wrap puts the cache in front of next.

@@ -9,5 +9,6 @@
 // once they are kept: whoever answers with one reads the same bytes.
 //
 // Goroutines: a lookup, and an answer of up to 64 KiB, run on the edge's. A larger one is sent by a goroutine of its own,
-// as fast as its client takes it. Followers are answered by one goroutine per fetch. Nothing here blocks.
+// as fast as its client takes it. Followers are answered by one goroutine per fetch. Redis, where the cache is shared, is asked on
+// goroutines of its store's; nothing else blocks but Purge.
 package cache

@@ -47,6 +47,9 @@ type fetch struct {
 
 	credit credit
 
+	versions *versions // where the answer is to be shared
+	shared   bool      // it was
+
 	// Guarded by Cache.mu.
 	flight    string // under which it is in Cache.flights; "": nobody may follow
 	followers []*follower
@@ -54,8 +57,9 @@ type fetch struct {
 	doomed    bool // what it brings was purged meanwhile
 }
 
-// fetch gives the exchange to the responder, or has it follow one that is there already.
-func (h *handler) fetch(x *exchange.Exchange, a *asked, rule *Rule, l *lookup, old *entry, why string, join bool) {
+// fetch gives the exchange to the responder, or has it follow one that is there already. seen is what the lookup found, of
+// which old is to be validated.
+func (h *handler) fetch(x *exchange.Exchange, a *asked, rule *Rule, l *lookup, seen, old *entry, why string, join bool) {
 	c := h.cache
 	key := len(l.key)
 	if a.authorization || a.cookie {
@@ -73,6 +77,11 @@ func (h *handler) fetch(x *exchange.Exchange, a *asked, rule *Rule, l *lookup, o
 			c.mu.Unlock()
 			return
 		}
+		if c.memory.find(l.key[:key]) != seen { // one that could have been followed has just ended
+			c.mu.Unlock()
+			h.respond(x, true)
+			return
+		}
 	}
 	f := h.newFetch(x, a, rule, l, key, old, why)
 	if join {
@@ -84,8 +93,17 @@ func (h *handler) fetch(x *exchange.Exchange, a *asked, rule *Rule, l *lookup, o
 	if old == nil {
 		c.Count("miss")
 	}
+	if c.shared.usable() && join && len(f.key) <= longestKey {
+		f.ask(exchange.Detach(x))
+		return
+	}
+	f.send(x)
+}
+
+// send gives the exchange to the responder.
+func (f *fetch) send(x *exchange.Exchange) {
 	f.prepare()
-	if enc := h.settings.Encoder; enc != nil {
+	if enc := f.h.settings.Encoder; enc != nil {
 		enc.Wrap(f).Respond(x)
 		return
 	}
@@ -111,7 +129,7 @@ func (h *handler) refresh(x *exchange.Exchange, a *asked, rule *Rule, l *lookup,
 		flight += credentials
 	}
 	c.mu.Lock()
-	if c.flights[flight] != nil {
+	if c.flights[flight] != nil || c.memory.find(l.key) != old { // it is under way, or done
 		c.mu.Unlock()
 		return
 	}
@@ -140,6 +158,9 @@ func (f *fetch) begin(x *exchange.Exchange) {
 	peer := *x.Peer
 	q.Method = []byte(http.MethodGet) // who asked may have done so with HEAD
 	f.x = &exchange.Exchange{Request: q, Peer: &peer, Accepted: f.sent}
+	if s := f.h.cache.shared; s.usable() && len(f.key) <= longestKey && s.Go(f.askAgain) {
+		return
+	}
 	f.prepare()
 	f.Respond(f.x)
 }

@@ -219,18 +219,33 @@ func TestCredit(t *testing.T) {
 	r := newRig(t)
 	source := &cancellable{}
 	var inner *exchange.Exchange
-	next := r.cache.Wrap(r.settings, responderFunc(func(x *exchange.Exchange) { x.Source = source; inner = x }))
-	x, w := newExchange("GET /", nil)
+	next := r.cache.Wrap(r.settings, responder(func(x *exchange.Exchange) { x.Source = source; inner = x }))
+	x, _ := newExchange("GET /", nil)
+	x.Writer = &sink{} // which reports nothing by itself
 	next.Respond(x)
 	_ = inner.Writer.Head(200, parseFields("Cache-Control: max-age=60", "\n"))
 	inner.Writer.Body(make([]byte, 1000))
 	inner.Writer.Body(make([]byte, 500))
-	x.Source.Drained(1200)
-	source.mu.Lock()
-	if source.drained > 1500 || source.drained < 1200 {
-		t.Errorf("drained %d", source.drained)
+	told := func(want int) {
+		t.Helper()
+		if source.drained != want {
+			t.Errorf("told of %d bytes, want %d", source.drained, want)
+		}
 	}
-	source.mu.Unlock()
+	told(0)
+	x.Source.Drained(1200)
+	told(1200)
+	_ = r.followed(next)
+	inner.Writer.Body(make([]byte, 100)) // somebody waits, and there is room: nobody is held up
+	told(1600)
+	x.Source.Drained(400)
+	told(1600)
+	x.Source.Cancelled() // nobody is told, as somebody waits
+	inner.Writer.Body(make([]byte, 7))
+	told(1607)
+	if source.cancelled != 0 {
+		t.Error("cancelled although somebody waits")
+	}
 	other, _ := newExchange("GET /alone", nil)
 	next.Respond(other)
 	other.Source.Cancelled()
@@ -238,21 +253,23 @@ func TestCredit(t *testing.T) {
 		t.Errorf("cancelled %d times", source.cancelled)
 	}
 	inner.Writer.Abort(0, "")
-	_ = w
 }
 
-type responderFunc func(x *exchange.Exchange)
-
-func (f responderFunc) Respond(x *exchange.Exchange) { f(x) }
+// followed has a second client ask for "/".
+func (r *rig) followed(next exchange.Responder) *recorder {
+	x, w := newExchange("GET /", nil)
+	next.Respond(x)
+	return w
+}
 
 // TestPurgeUnderWay: what was asked for before a purge, or a change, is not kept after it.
 func TestPurgeUnderWay(t *testing.T) {
 	for name, purge := range map[string]func(r *rig){
-		"all":    func(r *rig) { r.cache.Purge(Purge{All: true}) },
-		"url":    func(r *rig) { r.cache.Purge(Purge{URL: "http://EXAMPLE.com:80/%61"}) },
-		"path":   func(r *rig) { r.cache.Purge(Purge{URL: "/a"}) },
-		"prefix": func(r *rig) { r.cache.Purge(Purge{Prefix: "/"}) },
-		"tag":    func(r *rig) { r.cache.Purge(Purge{Tag: "t"}) },
+		"all":    func(r *rig) { r.purge(Purge{All: true}) },
+		"url":    func(r *rig) { r.purge(Purge{URL: "http://EXAMPLE.com:80/%61"}) },
+		"path":   func(r *rig) { r.purge(Purge{URL: "/a"}) },
+		"prefix": func(r *rig) { r.purge(Purge{Prefix: "/"}) },
+		"tag":    func(r *rig) { r.purge(Purge{Tag: "t"}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -278,6 +295,13 @@ func TestPurgeUnderWay(t *testing.T) {
 	}
 }
 
+func (r *rig) purge(p Purge) {
+	r.t.Helper()
+	if _, err := r.cache.Purge(p); err != nil {
+		r.t.Error(err)
+	}
+}
+
 func TestPurgeSelects(t *testing.T) {
 	r := newRig(t)
 	r.answers(200, "Cache-Control: max-age=60\nSurrogate-Key: one two\nCache-Tag: th ree, four", "x")
@@ -289,7 +313,7 @@ func TestPurgeSelects(t *testing.T) {
 	f := func(want int, p Purge) {
 		t.Helper()
 		fill()
-		if got := r.cache.Purge(p); got != want {
+		if got, err := r.cache.Purge(p); got != want || err != nil {
 			t.Errorf("%+v removes %d, want %d", p, got, want)
 		}
 	}

@@ -90,7 +90,7 @@ func (h *handler) respond(x *exchange.Exchange, join bool) {
 	case a.ranged: // parts are the application's business; a whole answer is stored when somebody asks for it
 		h.around(x, why, "range")
 	default:
-		h.fetch(x, &a, rule, l, old, why, join && why != "request")
+		h.fetch(x, &a, rule, l, e, old, why, join && why != "request")
 	}
 	lookups.Put(l)
 }

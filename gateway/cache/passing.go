@@ -105,9 +105,6 @@ func (h *handler) resolve(q *exchange.Request, base string, reference []byte) st
 	return string(appendURI(nil, &other, h.rule(other.Path)))
 }
 
-// invalidate removes all that is stored of a URI.
-func (c *Cache) invalidate(uri string) { c.Purge(Purge{uri: uri}) }
-
 // sameTag is whether two field values are the same tag, weakly compared (RFC 9110 §8.8.3.2).
 func sameTag(a, b []byte) bool {
 	return bytes.Equal(bytes.TrimPrefix(a, weak), bytes.TrimPrefix(b, weak))

@@ -54,14 +54,19 @@ func (f *fetch) place(e *entry, fields []exchange.Field, a *facts) {
 	e.uri, e.key = f.uri, f.key
 	e.varies = union(f.names, varyNames(fields, a))
 	if len(e.varies) > 0 {
-		q := &f.x.Request
-		if f.changed {
-			q = &f.original
-		}
-		e.key = string(appendVariant([]byte(f.key), q, f.rule, e.varies))
+		e.key = f.variant(e.varies)
 	}
 	e.received = f.h.cache.Now()
 	e.initialAge = a.initialAge(time.Now(), e.received-f.sent)
+}
+
+// variant is the key of the answers to requests like this one, which differ by these fields.
+func (f *fetch) variant(names []string) string {
+	q := &f.x.Request
+	if f.changed {
+		q = &f.original
+	}
+	return string(appendVariant([]byte(f.key), q, f.rule, names))
 }
 
 // refuse is for an answer that is not stored: who waits for it goes to the responder, and nobody waits for the next
@@ -116,15 +121,26 @@ func (f *fetch) finish(keep, give *entry) {
 	}
 	c.mu.Lock()
 	if keep != nil && !f.doomed {
-		if len(keep.varies) > 0 {
-			c.memory.set(&entry{key: f.key, uri: f.uri, names: keep.varies})
+		if record := f.record(keep); record != nil {
+			c.memory.set(record)
 		}
 		c.memory.set(keep)
 	}
 	delete(c.active, f)
-	list := f.part()
+	list, doomed := f.part(), f.doomed
 	c.mu.Unlock()
+	if keep != nil && !doomed && f.versions != nil && !f.shared {
+		c.shared.put(keep, f.record(keep), f.versions)
+	}
 	f.h.feed(list, give, f.phase == failed)
+}
+
+// record is the entry that says which fields answers like e differ by; nil: they do not.
+func (f *fetch) record(e *entry) *entry {
+	if len(e.varies) == 0 {
+		return nil
+	}
+	return &entry{key: f.key, uri: f.uri, names: e.varies}
 }
 
 // conclude ends the exchange with what is stored.

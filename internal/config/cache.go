@@ -19,6 +19,7 @@ type Cache struct {
 	Status         bool
 	StripTags      bool
 	PurgeOnReload  bool
+	Shared         bool
 }
 
 // CacheRoute is one entry of [[cache_route]]: what holds for a part of the paths.
@@ -91,8 +92,16 @@ func cacheOptions() []option {
 			field: func(c *Config) any { return &c.Cache.PurgeOnReload },
 			help:  "forget all answers when new workers have taken over; under reload.enabled that is so in any case",
 		},
+		{
+			key: keyCacheShared, applies: AtRestart, kind: boolean{}, value: "false",
+			field: func(c *Config) any { return &c.Cache.Shared },
+			help:  "share answers, and what is purged, with the gateways that have the same [redis]",
+			more:  "Each keeps its own memory in front of it. While Redis is down that is all there is. See `docs/cache.md`.",
+		},
 	}
 }
+
+const keyCacheShared = "cache.shared"
 
 const cacheRouteTable = "cache_route"
 

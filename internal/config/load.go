@@ -150,6 +150,9 @@ func (m *merge) finish(env map[string]string, dir string) error {
 			return fmt.Errorf("%s: %w", s.label, err)
 		}
 	}
+	if c.Cache.Shared && c.Redis.URL == "" && m.sources.Command != Show {
+		return fmt.Errorf("%s: there is no Redis to share through; set redis.url", m.last[keyCacheShared].label)
+	}
 	if c.App.Target == "" && !c.WholeSite() && m.sources.Command != Show {
 		return m.noTarget()
 	}

@@ -96,6 +96,7 @@ func other() map[string]string {
 		"json.max_size":                "64KiB",
 		"json.engine":                  "encoding/json",
 		"json.accelerate":              "true",
+		"cache.shared":                 "true",
 		"reload.enabled":               "true",
 		"reload.directories":           "src,lib",
 		"reload.include":               "*.ini",

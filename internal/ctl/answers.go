@@ -91,7 +91,8 @@ type Dumped struct {
 
 // Purged is the result of "purge".
 type Purged struct {
-	Answers int `json:"answers"` // that were kept
+	Answers int    `json:"answers"`           // that this gateway kept
+	Pending string `json:"pending,omitempty"` // what is still to be done where answers are shared, and why
 }
 
 // Killed is the result of "kill".

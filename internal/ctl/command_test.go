@@ -188,6 +188,9 @@ func TestShowFailures(t *testing.T) {
 			progress("waiting for generation 2")
 			return nil, &Failure{Err: errors.New("cannot import the application: No module named 'x'"), Traceback: "Traceback\n  File x\n"}
 		},
+		"purge": func(context.Context, Request, func(string)) (any, error) {
+			return &Purged{Answers: 1, Pending: "not yet from Redis"}, nil
+		},
 		"dump": func(context.Context, Request, func(string)) (any, error) {
 			return &Dumped{Log: "the server's standard error", Dumped: []string{"1"}, Failed: map[string]string{"2": "no answer to dump"}}, nil
 		},
@@ -203,6 +206,7 @@ func TestShowFailures(t *testing.T) {
 		}
 	}
 	failed := "pyspeed-gw ctl: cannot import the application: No module named 'x'\n"
+	f("purge --all", "1 answer was removed from the cache\n", "pyspeed-gw ctl: not yet from Redis\n")
 	f("reload", "", "waiting for generation 2\nTraceback\n  File x\n"+failed)
 	f("reload --json", "{\n  \"error\": \"cannot import the application: No module named 'x'\",\n  \"traceback\": \"Traceback\\n  File x\\n\"\n}\n",
 		"waiting for generation 2\n"+failed)

@@ -61,6 +61,12 @@ func showAs[T any](b *bytes.Buffer, result json.RawMessage, show func(*T, *bytes
 
 // failed is for results that tell of a failure in part.
 func failed(r Request, result json.RawMessage) error {
+	if r.Command == "purge" {
+		var p Purged
+		if err := json.Unmarshal(result, &p); err == nil && p.Pending != "" {
+			return errors.New(p.Pending)
+		}
+	}
 	if r.Command != "dump" {
 		return nil
 	}
