@@ -412,6 +412,20 @@ func TestStreamsArrive(t *testing.T) {
 	}
 }
 
+// TestStreamThatIsLonger: what is beyond its Content-Length is never sent.
+func TestStreamThatIsLonger(t *testing.T) {
+	e, c, x := newRig(t).ask(t, "GET", "/", func(x *exchange.Exchange) {
+		_ = x.Writer.Head(200, fields("Content-Type: application/x-ndjson", "Content-Length: 7"))
+		x.Writer.Body([]byte("[1, 2]\n[3]\n"))
+		x.Writer.Body([]byte("[4]\n"))
+		x.Writer.End()
+	})
+	x.Source.Drained(len(e.body))
+	if string(e.body) != "[1,2]\n" || !e.ended || c.n != 15 {
+		t.Errorf("%q, credited %d", e.body, c.n)
+	}
+}
+
 func TestStreamThatIsCut(t *testing.T) {
 	e, _, _ := newRig(t).ask(t, "GET", "/", func(x *exchange.Exchange) {
 		_ = x.Writer.Head(200, fields("Content-Type: application/x-ndjson", "Content-Length: 50"))

@@ -63,7 +63,6 @@ type held struct {
 	d    *exchange.Detached
 	v    Validator
 	seen int64
-	done bool
 }
 
 // portion is how much of a body is looked at in one go.
@@ -71,9 +70,6 @@ const portion = 32 << 10
 
 // look takes what has come; exchange.Body calls it.
 func (h *held) look() {
-	if h.done {
-		return
-	}
 	body := h.d.Body
 	p := h.f.get()
 	defer h.f.put(p)
@@ -81,7 +77,7 @@ func (h *held) look() {
 		var err error
 		if *p, err = body.Peek((*p)[:0], h.seen, portion); err != nil {
 			// The client left, or was refused: nobody waits for an answer, and the application need not be asked for one.
-			h.end()
+			body.Notify(nil)
 			h.d.Writer.Abort(0, "")
 			return
 		}
@@ -111,20 +107,15 @@ func (h *held) look() {
 }
 
 func (h *held) pass(outcome string) {
-	h.end()
+	h.d.Body.Notify(nil)
 	h.f.Asked(outcome)
 	h.d.Give(h.f.next)
 }
 
 func (h *held) refuse(err *SyntaxError) {
-	h.end()
+	h.d.Body.Notify(nil)
 	h.f.Asked(outcomeInvalid)
 	refuse(h.d.Writer, err)
-}
-
-func (h *held) end() {
-	h.done = true
-	h.d.Body.Notify(nil)
 }
 
 // nobody is the Source of an answer that is whole from the start.

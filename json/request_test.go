@@ -85,6 +85,7 @@ func TestRequests(t *testing.T) {
 	}
 	f(true, "valid", `{"a": [1, 2.5, "é"]}`, jsonType)
 	f(true, "valid", long, jsonType)
+	f(true, "valid", "["+strings.Repeat(" ", 9_998)+"]", jsonType) // the limit
 	f(true, "valid", "\ufeff[]", jsonType)
 	f(true, "valid", "", jsonType)
 	f(true, "valid", `{}`, "Content-Type: application/vnd.api+json;charset=utf-8")

@@ -3,7 +3,9 @@ package jsonpass
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -23,6 +25,13 @@ func TestSortKeys(t *testing.T) {
 	f(`{"a\\":1,"a":2}`, `{"a":2,"a\\":1}`)
 	f(`{"b":1,"\u0061":2}`, `{"\u0061":2,"b":1}`)
 	f(`{"\n":1,"\t":2}`, `{"\t":2,"\n":1}`)
+	var many, ordered []string
+	for n := range 40 {
+		many = append(many, fmt.Sprintf(`"b":%d`, n), fmt.Sprintf(`"a":%d`, n))
+	}
+	ordered = append(ordered, many...)
+	slices.SortStableFunc(ordered, func(a, b string) int { return strings.Compare(a[:3], b[:3]) })
+	f("{"+strings.Join(many, ",")+"}", "{"+strings.Join(ordered, ",")+"}")
 	// By characters, not by UTF-16's units: 😀 is behind U+FFFF.
 	f("{\"😀\":1,\"\uffff\":2,\"\\ud800\":3}", "{\"\\ud800\":3,\"\uffff\":2,\"😀\":1}")
 	f(`{"é":1,"z":2,"Z":3}`, `{"Z":3,"z":2,"é":1}`)

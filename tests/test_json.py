@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ import pytest
 from conftest import EDGES
 from harness import zoo
 from harness.client import Connection, Response, chunked, fetch, request
-from harness.server import Server, binary, clean_environment
+from harness.server import Server, Spec, binary, clean_environment
 from harness.wire import Data, Head
 
 pytestmark = pytest.mark.pyspeed
@@ -377,16 +378,23 @@ def test_engine_by_environment(engine: str, code: int, said: str) -> None:
     assert done.returncode == code and said in done.stdout + done.stderr, done
 
 
-def test_before_compression(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_before_compression(start: Callable[[Spec], Server], tmp_path: Path) -> None:
     """What is encoded for the client is what was written anew."""
-    folder = tmp_path_factory.mktemp("json")
-    settings = {**SETTINGS, "compress": {"enabled": True}}
-    server = Server.start(zoo.spec("jsons", "wsgi", folder, workers=1, settings=settings), folder)
-    try:
+    server = start(zoo.spec("jsons", "wsgi", tmp_path, workers=1, settings={**SETTINGS, "compress": {"enabled": True}}))
+    with Connection(server.address) as connection:
+        plain = connection.request("GET", "/items")
+        encoded = connection.request("GET", "/items", [("Accept-Encoding", "gzip")])
+    assert b'": ' not in plain.body and encoded.get("Content-Encoding") == "gzip"
+    assert zlib.decompress(encoded.body, 31) == plain.body
+
+
+def test_held_bodies_have_limits(start: Callable[[Spec], Server], tmp_path: Path) -> None:
+    """A body that is too large or takes too long is refused as any other, while it waits for its end."""
+    limits = {"server.limits": {"body": 100_000}, "server.timeouts": {"body": "500ms"}}
+    server = start(zoo.spec("jsons", "asgi", tmp_path, workers=1, settings={**SETTINGS, **limits}))
+    head = request("POST", "/check?name=limited", [JSON, ("Transfer-Encoding", "chunked")])
+    for sent, status in ((chunked([b"[" + b"1, " * 10_000] * 4), 413), (b"4\r\n[1, \r\n", 408)):
         with Connection(server.address) as connection:
-            plain = connection.request("GET", "/items")
-            encoded = connection.request("GET", "/items", [("Accept-Encoding", "gzip")])
-        assert b'": ' not in plain.body and encoded.get("Content-Encoding") == "gzip"
-        assert zlib.decompress(encoded.body, 31) == plain.body
-    finally:
-        server.stop()
+            connection.send_lenient(head + sent)
+            assert connection.read_response("POST").status == status
+    assert b"limited" not in fetch(server.address, "GET", "/seen").body
