@@ -131,7 +131,15 @@ func (g *Gateway) applyAtOnce(before, now *config.Config) error {
 func (g *Gateway) applyToSessions(c *config.Config) {
 	g.sessionsMu.Lock()
 	defer g.sessionsMu.Unlock()
+	g.applied = c
 	g.sessions.Store(g.sessionConfig(c))
+}
+
+// renewSessions has them go by what has been found since, under the configuration that they go by.
+func (g *Gateway) renewSessions() {
+	g.sessionsMu.Lock()
+	defer g.sessionsMu.Unlock()
+	g.sessions.Store(g.sessionConfig(g.applied))
 }
 
 // drain has every connection end with its next answer, and /ready say no; undo takes that back.

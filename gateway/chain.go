@@ -32,6 +32,7 @@ func (g *Gateway) responder(cfg *config.Config) exchange.Responder {
 			list = append(list, route{strings.TrimSuffix(g.cfg.Statics[i].Route, "/"), r})
 		}
 	}
+	list = g.addFound(list, rest)
 	if len(list) > 0 {
 		rest = newRoutes(rest, list)
 	}

@@ -59,6 +59,7 @@ type Gateway struct {
 	redis      *redisstore.Store           // nil: there is none
 	statics    *static.Set                 // nil: there are none
 	cache      atomic.Pointer[cache.Cache] // nil: it was never turned on
+	found      found
 	limits     *ratelimit.Limiter
 	developer  *developer        // nil unless the source is watched
 	json       jsonpass.Settings // less what each configuration says
@@ -76,6 +77,7 @@ type Gateway struct {
 	present    atomic.Pointer[config.Config]
 	sessionsMu sync.Mutex // held while sessions changes
 	sessions   *http1.Shared
+	applied    *config.Config // that sessions go by; guarded by sessionsMu
 	born       time.Time
 	listeners  []net.Listener // Run's
 	adminURL   string         // "": no such listener
@@ -179,6 +181,7 @@ func New(cfg *config.Config, start Start, version string, log *slog.Logger) (*Ga
 	}
 	g.gauges()
 	g.present.Store(cfg)
+	g.applied = cfg
 	g.sessions = http1.NewShared(g.sessionConfig(cfg))
 	g.started = make(chan struct{})
 	g.orders.wake = make(chan struct{}, 1)
@@ -400,6 +403,7 @@ func (g *Gateway) stop(hurry context.Context, edges []edge) {
 	if g.statics != nil {
 		g.statics.Close()
 	}
+	g.found.close()
 	g.log.Info("stopped")
 }
 
@@ -449,6 +453,7 @@ func (g *Gateway) serving(w *supervisor.Worker) {
 	if !known {
 		g.registry.Reconsider()
 	}
+	g.foundBy(w)
 }
 
 // ready is the answer to the admin listener's /ready.
@@ -484,6 +489,9 @@ func (g *Gateway) TryImport(ctx context.Context) (string, error) {
 		}
 		if w.Info.Acceleration.Asked {
 			about += "; " + w.Info.Acceleration.String()
+		}
+		if w.Info.Static.Asked {
+			about += "; " + w.Info.Static.String()
 		}
 	}
 	return about + g.aboutJSON(), g.supervisor.Stop(ctx)

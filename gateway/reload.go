@@ -30,7 +30,7 @@ func (g *Gateway) launch(cfg *config.Config, start Start) supervisor.Launch {
 			"directory": cfg.App.Directory, "threads": w.Threads, "max_threads": maxThreads, "model": w.Model,
 			"lifespan": cfg.App.Lifespan, "lifespan_timeout": milliseconds(cfg.App.LifespanTimeout), "root_path": cfg.App.RootPath,
 			"server_name": g.serverName, "server_port": g.serverPort, "multiprocess": b.Max > 1, "software": "pyspeed/" + g.version,
-			"environment": start.toAttached(), "accelerate": cfg.JSON.Accelerate,
+			"environment": start.toAttached(), "accelerate": cfg.JSON.Accelerate, "static": cfg.App.Static == "auto",
 		},
 	}
 	if g.developer != nil {

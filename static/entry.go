@@ -126,7 +126,7 @@ func absent(err error) bool {
 func (s *Site) load(name string, f *os.File, info fs.FileInfo) (*entry, error) {
 	defer func() { _ = f.Close() }() // it was only read
 	e := &entry{site: s, name: name, modified: info.ModTime().Truncate(time.Second)}
-	kind := contentType(name, s.Charset)
+	kind := s.contentType(name)
 	v, err := e.read(identity, name, kind, f, info, info)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,9 @@
 package static
 
-import "strings"
+import (
+	"path"
+	"strings"
+)
 
 // types are media types by extension, in lower case: those of the web, as registered with IANA, the same on every
 // machine whatever its own tables say.
@@ -22,6 +25,14 @@ var types = map[string]string{
 	".webp": "image/webp", ".woff": "font/woff", ".woff2": "font/woff2", ".xhtml": "application/xhtml+xml", ".xls": "application/vnd.ms-excel",
 	".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", ".xml": "application/xml", ".yaml": "application/yaml",
 	".yml": "application/yaml", ".zip": "application/zip", ".zst": "application/zstd", ".7z": "application/x-7z-compressed",
+}
+
+// contentType is the Content-Type of one of the site's files.
+func (s *Site) contentType(name string) string {
+	if t := s.Types[path.Ext(name)]; t != "" {
+		return t
+	}
+	return contentType(name, s.Charset)
 }
 
 // contentType is the Content-Type of a file of that name. Text gets the charset, if there is one.

@@ -20,7 +20,7 @@ func (e *entry) ask() {
 // shrink makes the encodings of a file in memory, once.
 func (e *entry) shrink() {
 	whole := e.variants[identity].Load()
-	kind := contentType(e.name, e.site.Charset)
+	kind := e.site.contentType(e.name)
 	for c := gzipped; c <= brotliCoding; c++ {
 		if e.variants[c].Load() != nil {
 			continue // there is one beside the file

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path"
 	"strings"
 	"sync/atomic"
 	"unsafe"
@@ -35,6 +36,8 @@ type Settings struct {
 	Sources        bool             // so are programs
 	FollowSymlinks bool             // links may lead out of the root
 	Charset        string           // of text; "": not said
+	// Types are the Content-Types of files by their extension; with any, other files are none of the site's.
+	Types map[string]string
 }
 
 // Site serves one folder.
@@ -104,6 +107,13 @@ func (set *Set) Reopen() error {
 	return errors.Join(failed...)
 }
 
+// Retire forgets what is kept, of a set that gets no new requests.
+func (set *Set) Retire() {
+	if set.cache != nil {
+		set.cache.InvalidateAll()
+	}
+}
+
 // Close lets go of the folders. No request may be under way.
 func (set *Set) Close() {
 	set.folders.close()
@@ -152,7 +162,7 @@ func (r responder) Respond(x *exchange.Exchange) {
 		}
 	}
 	file, what := name(q.Path[len(s.Route):], q.RawPath, s.Hidden)
-	if what == isFile && !s.Sources && source(file) {
+	if what == isFile && !s.Sources && source(file) || s.Types != nil && (what == isBad || s.Types[path.Ext(file)] == "") {
 		what = isNone
 	}
 	if what == isBad {

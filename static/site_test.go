@@ -471,3 +471,20 @@ func BenchmarkKept(b *testing.B) {
 		s.r.Respond(&x.Exchange)
 	}
 }
+
+// TestTypes: a site with types has files of these only, with the types that it was given; the rest is passed on.
+func TestTypes(t *testing.T) {
+	s := newSite(t, map[string]string{"a.css": "1", "a.CSS": "1", "b.js": "1", "none": "1", "x.css/y": "1"}, func(s *Settings) {
+		s.Types, s.Pass, s.Index = map[string]string{".css": "text/x-own"}, true, nil
+	})
+	for range 2 { // from the disk, then from memory
+		if e := s.get("/static/a.css"); e.status != 200 || e.field("content-type") != "text/x-own" {
+			t.Errorf("%d %v", e.status, e.fields)
+		}
+	}
+	for _, path := range []string{"/static/a.CSS", "/static/b.js", "/static/none", "/static/x.css", "/static/x.css/y", "/static/missing.css", "/static/%00.css", "/static/", "/static"} {
+		if e := s.get(path); e.field("content-type") != "text/x-app" {
+			t.Errorf("%s: %d %v", path, e.status, e.fields)
+		}
+	}
+}

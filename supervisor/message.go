@@ -141,6 +141,7 @@ type ReadyInfo struct {
 	Loop         string // asyncio, uvloop; gevent or "" for WSGI
 	Lifespan     string // on, off; "" for WSGI
 	Acceleration Acceleration
+	Static       StaticFolders
 }
 
 func readyInfo(e event) ReadyInfo {
@@ -151,6 +152,7 @@ func readyInfo(e event) ReadyInfo {
 		Loop:         e.text("loop"),
 		Lifespan:     e.text("lifespan"),
 		Acceleration: acceleration(e),
+		Static:       staticFolders(e),
 	}
 }
 

@@ -37,6 +37,7 @@ type App struct {
 	EnvFile  string // absolute, or "" for none; ReadEnvFile reads it
 	RootPath string // "" or a path with a leading and no trailing slash
 	Lifespan string // auto, on, off
+	Static   string // off, auto
 	// ImportTimeout and LifespanTimeout bound parts of a start, the latter also of a stop; 0: no bound of their own.
 	ImportTimeout, LifespanTimeout time.Duration
 }

@@ -122,6 +122,12 @@ func options() []option {
 			help:  "ASGI lifespan; with auto an application may be without",
 		},
 		{
+			key: "app.static", applies: AtReload, kind: words{"off", "auto"}, value: "off", flags: []string{"--app-static"},
+			field: func(c *Config) any { return &c.App.Static },
+			help:  "auto: serve the files of Flask's, Starlette's, FastAPI's and Django's own static folders without asking a worker, where that gives equal answers",
+			more:  "`pyspeed-gw check` says which folders it finds, and why others stay with the application. See `docs/static.md`.",
+		},
+		{
 			key: "app.import_timeout", applies: AtReload, kind: orNever, value: "0s", flags: []string{"--import-timeout"},
 			field: func(c *Config) any { return &c.App.ImportTimeout },
 			help:  "time for the import of the application, within workers.startup_timeout; 0: no time of its own",

@@ -22,6 +22,7 @@ func other() map[string]string {
 		"app.env_file":                 "my env, \"quoted\"",
 		"app.root_path":                "/shop",
 		"app.lifespan":                 "off",
+		"app.static":                   "auto",
 		"server.bind":                  "0.0.0.0:80,[::1]:8443,unix:run/a b.sock,fd:7",
 		"server.edge":                  "conn",
 		"server.buffer_body":           "0",

@@ -251,6 +251,10 @@ def run(
             from . import accelerate
 
             event.update(accelerate.report())
+        if settings.get("static"):
+            from . import static_folders
+
+            event.update(static_folders.report(app, settings.get("root_path", "")))
         serving()
         if "pydevd" in sys.modules:
             control.hide_from_debugger()
