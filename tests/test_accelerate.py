@@ -183,6 +183,13 @@ def test_without_orjson(start: Callable[[Spec], Server]) -> None:
     assert server.log.since().count(b"orjson cannot be imported") == 1
 
 
+def test_another_json_dumps_stays(start: Callable[[Spec], Server]) -> None:
+    """Here one that is there before the framework is."""
+    server = start(spec("own_json:app", settings=ON))
+    assert fetch(server.address, "GET", "/made/ordered").json() == {"own": {"b": 1, "a": {"x": [1, 2]}}}
+    server.log.wait_for(r"WARNING.*the application has replaced json\.dumps")
+
+
 @pytest.mark.parametrize(
     ("target", "told"),
     [

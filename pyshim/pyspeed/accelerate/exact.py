@@ -56,7 +56,7 @@ class _Unsure:
 
 UNSURE: Final[Any] = _Unsure()
 
-# The functions as they are before an application may put others into their place.
+# What the frameworks ask. Whoever uses what is here makes sure that they still do.
 dumps, loads = json.dumps, json.loads
 
 
@@ -65,6 +65,9 @@ class Orjson:
 
     def __init__(self, module: Any) -> None:
         self.version = str(getattr(module, "__version__", "of an unknown version"))
+        for name in ("dumps", "loads"):
+            if getattr(vars(json)[name], "__globals__", None) is not vars(json):
+                raise Unusable("the application has replaced json.%s, and that stays so" % name)
         self._dumps = module.dumps
         self._loads = module.loads
         try:
