@@ -3,6 +3,7 @@ package jsonpass
 import (
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
 	"pyspeed/gateway/exchange"
 )
@@ -57,12 +58,16 @@ func bringsJSON(r *exchange.Request) bool {
 }
 
 // held is a request that waits until its body is whole, and was looked at. The body waits where it would without us, in
-// memory and then in a file. Everything runs on the goroutine that brings the body.
+// memory and then in a file.
+//
+// The goroutine that brings the body looks, and so does the one that called Respond, which is another where the request was
+// detached before. One of them looks at a time: who comes meanwhile leaves a note for the other.
 type held struct {
-	f    requests
-	d    *exchange.Detached
-	v    Validator
-	seen int64
+	f     requests
+	d     *exchange.Detached
+	looks atomic.Int32 // those that were asked for since nobody looked; more than 0 for good once that is decided
+	v     Validator    // of who looks, as is seen
+	seen  int64
 }
 
 // portion is how much of a body is looked at in one go.
@@ -70,6 +75,18 @@ const portion = 32 << 10
 
 // look takes what has come; exchange.Body calls it.
 func (h *held) look() {
+	if h.looks.Add(1) > 1 {
+		return
+	}
+	for n := int32(1); !h.decided(); n = h.looks.Load() {
+		if h.looks.CompareAndSwap(n, 0) {
+			return
+		}
+	}
+}
+
+// decided takes what has come, and is true when the request was given on or refused.
+func (h *held) decided() bool {
 	body := h.d.Body
 	p := h.f.get()
 	defer h.f.put(p)
@@ -79,7 +96,7 @@ func (h *held) look() {
 			// The client left, or was refused: nobody waits for an answer, and the application need not be asked for one.
 			body.Notify(nil)
 			h.d.Writer.Abort(0, "")
-			return
+			return true
 		}
 		if len(*p) == 0 {
 			break
@@ -87,23 +104,24 @@ func (h *held) look() {
 		h.seen += int64(len(*p))
 		if h.seen > h.f.MaxSize {
 			h.pass(outcomeTooLarge)
-			return
+			return true
 		}
 		if err := h.v.Feed(*p); err != nil {
 			h.refuse(err)
-			return
+			return true
 		}
 	}
 	if n, known := body.Length(); !known || n != h.seen {
-		return
+		return false
 	}
 	if h.seen > 0 {
 		if err := h.v.End(); err != nil {
 			h.refuse(err)
-			return
+			return true
 		}
 	}
 	h.pass(outcomeValid)
+	return true
 }
 
 func (h *held) pass(outcome string) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -182,6 +183,37 @@ func TestHeldAnswers(t *testing.T) {
 		t.Errorf("%q, credited %d, cancelled %v, worker %q", e.body, c.n, c.cancelled, x.Worker)
 	}
 	x.Body.Close()
+}
+
+// TestBodyOfADetachedRequest: one goroutine brings the body while another asks; the text is looked at once, and passed once.
+func TestBodyOfADetachedRequest(t *testing.T) {
+	text := []byte("[" + strings.Repeat(`"abcdefgh", 1, `, 4000) + "1]")
+	folder := t.TempDir()
+	for range 200 {
+		r := newRig(t)
+		r.MaxSize = 1 << 20
+		e, n := &edge{}, &next{}
+		x := &exchange.Exchange{Writer: e}
+		x.Request.Method, x.Request.Path, x.Request.Fields, x.Request.ContentLength = []byte("POST"), []byte("/check"), fields(jsonType), int64(len(text))
+		x.Body = exchange.NewBody(1<<20, r.budget, folder)
+		d := exchange.Detach(x)
+		asked := make(chan struct{})
+		go func() {
+			defer close(asked)
+			d.Give(r.Wrap(n))
+		}()
+		for part := range slices.Chunk(text, 256) {
+			if err := x.Body.Append(part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		x.Body.Finish()
+		<-asked
+		if len(n.seen) != 1 || e.ended || r.outcomes["request valid"] != 1 {
+			t.Fatalf("passed %d times, answered %d, counted %v", len(n.seen), e.status, r.outcomes)
+		}
+		x.Body.Close()
+	}
 }
 
 // FuzzRequest: whatever the parts, who is asked has a valid body, and all of it.

@@ -7,10 +7,34 @@ import (
 )
 
 // sortKeys puts the members of each object of text, which compact has made, into the order of their keys' characters, as
-// Python's sort_keys does. Members of the same key keep their order, as the last counts.
+// Python's sort_keys does. Members of the same key keep their order, as the last counts. What is nested deeper than
+// sortDepth stays as it is: its innermost members would be moved once for each level.
 func sortKeys(text []byte) {
+	if depth(text) > sortDepth {
+		return
+	}
 	s := sorter{text: text}
 	s.value(0)
+}
+
+// sortDepth is far beyond what applications nest.
+const sortDepth = 100
+
+// depth is how deep arrays and objects are nested in text, at most.
+func depth(text []byte) int {
+	open, most := 0, 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			i = stringEnd(text, i) - 1
+		case '{', '[':
+			open++
+			most = max(most, open)
+		case '}', ']':
+			open--
+		}
+	}
+	return most
 }
 
 type sorter struct {

@@ -40,6 +40,11 @@ func TestSortKeys(t *testing.T) {
 	f(`"b"`, `"b"`)
 	f(`-1.5e3`, `-1.5e3`)
 	f(`[1,[2,{}],{"a":[]}]`, `[1,[2,{}],{"a":[]}]`)
+	nested := func(levels int, object string) string {
+		return strings.Repeat("[", levels) + object + strings.Repeat("]", levels)
+	}
+	f(nested(sortDepth-1, `{"b":"[[","a":2}`), nested(sortDepth-1, `{"a":2,"b":"[["}`))
+	f(nested(sortDepth, `{"b":"[[","a":2}`), nested(sortDepth, `{"b":"[[","a":2}`))
 }
 
 // checkSorted sorts a text that compact made, and looks whether it is the same but for the order of members.
