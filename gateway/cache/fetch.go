@@ -247,6 +247,7 @@ type credit struct {
 	gone   int64 // as the edge says
 	told   int64
 	sender *sender // what is stored is sent to the client: the rest is its
+	left   bool    // the client has left
 }
 
 // begin is told of the responder.
@@ -301,12 +302,17 @@ func (c *credit) tell() {
 func (c *credit) end(s *sender) {
 	c.mu.Lock()
 	c.over, c.sender = true, s
+	left := c.left
 	c.mu.Unlock()
+	if s != nil && left {
+		s.Cancelled()
+	}
 }
 
 func (c *credit) cancelled(wanted bool) {
 	c.mu.Lock()
 	s, inner := c.sender, c.inner
+	c.left = true
 	c.early = c.early || wanted
 	over := c.over
 	c.mu.Unlock()

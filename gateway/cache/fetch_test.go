@@ -385,6 +385,19 @@ func TestCutAnswersAreNotKept(t *testing.T) {
 	}
 }
 
+// TestUnsafeThatIsCut: an unsafe request without an answer may have changed what is stored.
+func TestUnsafeThatIsCut(t *testing.T) {
+	r := newRig(t)
+	r.answers(200, "Cache-Control: max-age=60", "old")
+	r.ask("GET /", "")
+	r.answer = func(x *exchange.Exchange) { x.Writer.Abort(502, "") }
+	r.ask("POST /", "")
+	r.answers(200, "Cache-Control: max-age=60", "new")
+	if got := r.ask("GET /", ""); string(got.body) != "new" {
+		t.Errorf("got %q", got.body)
+	}
+}
+
 // TestStaleOnAbort: an application that cannot be reached is a failure too.
 func TestStaleOnAbort(t *testing.T) {
 	r := newRig(t)

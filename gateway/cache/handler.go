@@ -55,7 +55,9 @@ func (h *handler) respond(x *exchange.Exchange, join bool) {
 	l := lookups.Get().(*lookup)
 	l.key = appendURI(l.key[:0], q, rule)
 	l.uri = len(l.key)
-	l.key = appendExtras(l.key, q, rule)
+	if a.extras || rule != nil && len(rule.Headers) > 0 {
+		l.key = appendExtras(l.key, q, rule)
+	}
 	l.whole = len(l.key)
 	e, varies := h.find(l, q, rule)
 	why, old := "uri-miss", (*entry)(nil)

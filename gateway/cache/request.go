@@ -8,7 +8,7 @@ type asked struct {
 	authorization, cookie  bool
 	conditional            bool // If-None-Match or If-Modified-Since
 	ranged                 bool
-	origin                 bool
+	extras                 bool   // fields that may be part of the key
 	bypass                 string // why the cache has no part in it; "": it has
 	noneMatch, since, span []byte // the first of each
 }
@@ -39,8 +39,6 @@ func readRequest(q *exchange.Request) asked {
 				a.cookie = true
 			case exchange.EqualFold(name, "pragma"):
 				pragma = pragma || contains(value, "no-cache")
-			case exchange.EqualFold(name, "origin"):
-				a.origin = true
 			}
 		case 8:
 			if exchange.EqualFold(name, "if-match") {
@@ -73,7 +71,10 @@ func readRequest(q *exchange.Request) asked {
 			}
 		}
 		switch name[0] | 0x20 {
+		case 'f', 'o':
+			a.extras = true // perhaps
 		case 'x':
+			a.extras = true
 			if steers(name) {
 				a.bypass = "override"
 			}
@@ -110,19 +111,62 @@ func steers(name []byte) bool {
 // identifies is whether a field says who asks, as Authorization does: what proxies that sign users in add, and what clients of
 // programs send.
 func identifies(name []byte) bool {
-	if len(name) > 7 && exchange.EqualFold(name[:7], "x-auth-") || len(name) > 12 && exchange.EqualFold(name[:12], "x-amzn-oidc-") ||
-		len(name) > 21 && exchange.EqualFold(name[:21], "x-ms-client-principal") {
-		return true
-	}
-	for _, n := range [...]string{
-		"remote-user", "x-remote-user", "x-user", "x-api-key", "api-key", "x-access-token", "x-session-token", "proxy-authorization",
-		"cf-access-jwt-assertion", "x-goog-iap-jwt-assertion", "x-goog-authenticated-user-email", "x-ms-client-principal",
-	} {
-		if exchange.EqualFold(name, n) {
+	switch len(name) {
+	case 6:
+		if exchange.EqualFold(name, "x-user") {
+			return true
+		}
+	case 7:
+		if exchange.EqualFold(name, "api-key") {
+			return true
+		}
+	case 9:
+		if exchange.EqualFold(name, "x-api-key") {
+			return true
+		}
+	case 11:
+		if exchange.EqualFold(name, "remote-user") {
+			return true
+		}
+	case 13:
+		if exchange.EqualFold(name, "x-remote-user") {
+			return true
+		}
+	case 14:
+		if exchange.EqualFold(name, "x-access-token") {
+			return true
+		}
+	case 15:
+		if exchange.EqualFold(name, "x-session-token") {
+			return true
+		}
+	case 19:
+		if exchange.EqualFold(name, "proxy-authorization") {
+			return true
+		}
+	case 21:
+		if exchange.EqualFold(name, "x-ms-client-principal") {
+			return true
+		}
+	case 23:
+		if exchange.EqualFold(name, "cf-access-jwt-assertion") {
+			return true
+		}
+	case 24:
+		if exchange.EqualFold(name, "x-goog-iap-jwt-assertion") {
+			return true
+		}
+	case 31:
+		if exchange.EqualFold(name, "x-goog-authenticated-user-email") {
 			return true
 		}
 	}
-	return false
+	return begins(name, "x-auth-") || begins(name, "x-amzn-oidc-") || begins(name, "x-ms-client-principal-")
+}
+
+// begins is whether a field's name begins so, in lower case.
+func begins(name []byte, prefix string) bool {
+	return len(name) >= len(prefix) && exchange.EqualFold(name[:len(prefix)], prefix)
 }
 
 // contains is whether a list of tokens has one.
