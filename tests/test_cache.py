@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import EDGES
+from conftest import EDGES, Shop
 from harness import processes, zoo
 from harness.client import Address, Connection, Response, fetch, request
 from harness.server import Server, binary, clean_environment
@@ -339,6 +339,28 @@ def test_large_answers_and_slow_readers(cached: Cached, nonce: str) -> None:
     huge = f"/{nonce}/huge"
     assert len(cached.ask(huge, say(MINUTE, size=5 * MIB)).body) == 5 * MIB
     assert cached.ask(huge, say(MINUTE, size=10)).status == 200 and cached.runs(huge)[huge] == 2
+
+
+def test_events_arrive_as_they_happen(start_shop: Callable[..., Shop], nonce: str) -> None:
+    """An event stream passes, event by event; who asks for the same meanwhile does not wait for its end."""
+    shop = start_shop("fastapi", EDGES[0], settings={"cache": {"enabled": True}})
+    with shop.connect() as watcher, shop.connect() as second, shop.connect() as till:
+        watchers = []
+        for one in (watcher, second):
+            one.send(request("GET", f"/orders/{nonce}/events"))
+            watchers.append(one.events())
+        for status in ("paid", "packed", "shipped", "delivered"):
+            fields = [("Content-Type", "application/json")]
+            assert (
+                till.request("POST", f"/orders/{nonce}/events", fields, b'{"status": "%s"}' % status.encode()).status
+                == 201
+            )
+            for events in watchers:
+                got = b""
+                while not got.endswith(b"\n\n"):
+                    event = next(events)
+                    got += event.data if isinstance(event, Data) else b""
+                assert got == b'data: {"status": "%s"}\n\n' % status.encode()
 
 
 def test_metrics(cached: Cached, nonce: str) -> None:

@@ -88,7 +88,7 @@ func (h *handler) respond(x *exchange.Exchange, join bool) {
 		x.Source = nothing{}
 		x.Writer.Abort(http.StatusGatewayTimeout, "nothing is stored that may be used, and the request allows nothing else")
 	case !get:
-		h.around(x, "method", "")
+		h.through(x, &passing{stored: old}, "method", "")
 	case a.ranged: // parts are the application's business; a whole answer is stored when somebody asks for it
 		h.around(x, why, "range")
 	default:
@@ -139,14 +139,18 @@ func (h *handler) other(x *exchange.Exchange) {
 		h.around(x, "method", "")
 		return
 	}
-	x.Writer = &passing{Writer: x.Writer, h: h, status: h.status("method", ""), x: x, unsafe: true}
-	h.cache.Count("pass")
-	h.pass.Respond(x)
+	h.through(x, &passing{x: x, unsafe: true}, "method", "")
 }
 
 // around gives the exchange to the responder, without a part in it.
 func (h *handler) around(x *exchange.Exchange, why, detail string) {
-	x.Writer = &passing{Writer: x.Writer, h: h, status: h.status(why, detail)}
+	h.through(x, &passing{}, why, detail)
+}
+
+// through is around, with a look at the answer.
+func (h *handler) through(x *exchange.Exchange, p *passing, why, detail string) {
+	p.Writer, p.h, p.status = x.Writer, h, h.status(why, detail)
+	x.Writer = p
 	h.cache.Count("pass")
 	h.pass.Respond(x)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/url"
 	"strings"
+	"time"
 
 	"pyspeed/gateway/exchange"
 )
@@ -16,6 +17,7 @@ type passing struct {
 	status string
 	x      *exchange.Exchange // unsafe: its request
 	unsafe bool
+	stored *entry // HEAD: what is stored of GET, and stale; nil: nothing is
 }
 
 // Head implements exchange.Writer.
@@ -23,7 +25,7 @@ func (p *passing) Head(status int, fields []exchange.Field) error {
 	if status < 200 {
 		return p.Writer.Head(status, fields)
 	}
-	p.invalidate(status, fields)
+	p.see(status, fields)
 	return p.Writer.Head(status, p.told(fields))
 }
 
@@ -32,7 +34,7 @@ func (p *passing) Answer(status int, fields []exchange.Field, body []byte) error
 	if status < 200 {
 		return p.Writer.Answer(status, fields, body)
 	}
-	p.invalidate(status, fields)
+	p.see(status, fields)
 	return p.Writer.Answer(status, p.told(fields), body)
 }
 
@@ -40,6 +42,20 @@ func (p *passing) Answer(status int, fields []exchange.Field, body []byte) error
 func (p *passing) Abort(status int, reason string) {
 	p.invalidate(200, nil)
 	p.Writer.Abort(status, reason)
+}
+
+// see looks at what an answer says of those that are stored.
+func (p *passing) see(status int, fields []exchange.Field) {
+	p.invalidate(status, fields)
+	if p.stored == nil || status != 200 {
+		return
+	}
+	// RFC 9111 §4.3.5: what HEAD says is what GET would say.
+	a := readFacts(status, fields, time.Now())
+	if len(a.etag) > 0 && !sameTag(a.etag, p.stored.etag) || a.hasModified && !a.modified.Equal(p.stored.modified) ||
+		a.length >= 0 && a.length != int64(len(p.stored.body)) {
+		p.h.cache.memory.remove(p.stored)
+	}
 }
 
 func (p *passing) told(fields []exchange.Field) []exchange.Field {

@@ -414,6 +414,21 @@ func sentences() []sentence {
 			< 200
 			> GET /
 			= app 200`},
+		{"§4.3.5", "a HEAD that says another validator or length invalidates what is stored", `
+			< 200 | Cache-Control: max-age=10, stale-if-error=600 | ETag: "1"
+			> GET /
+			+ 20s
+			< 200 | ETag: "1"
+			> HEAD /
+			= app 200
+			< 503
+			> GET /
+			= app 200
+			< 200 | ETag: "2"
+			> HEAD /
+			< 503
+			> GET /
+			= app 503`},
 		{"§4.4", "MUST invalidate the target URI when a non-error response to an unsafe method comes", `
 			< 200 | Cache-Control: max-age=60
 			> GET /a
