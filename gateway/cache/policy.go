@@ -190,8 +190,8 @@ func judge(p *Policy, rule *Rule, q *asked, a *facts, path []byte, varies func(s
 	}
 	t := terms{store: true, always: cc.NoCache, strict: cc.MustRevalidate || cc.ProxyRevalidate || cc.NoCache, bound: cc.SMaxAge != none}
 	t.while, t.onError = said(cc.StaleWhileRevalidate), said(cc.StaleIfError)
-	shared := cc.Public || cc.SMaxAge != none || cc.MustRevalidate // §3.5
-	t.forAuthorized = shared || varies("authorization")
+	shared := cc.Public || cc.SMaxAge != none
+	t.forAuthorized = shared || cc.MustRevalidate || varies("authorization") // §3.5
 	t.forCookies = shared || a.targeted || p.ShareCookies || varies("cookie")
 	fresh, explicit := a.lifetime()
 	if rule != nil && rule.TTL > 0 && rule.status(a.status) && (rule.Override || !explicit && !cc.NoCache) {

@@ -69,7 +69,7 @@ func cacheOptions() []option {
 			key: "cache.share_cookies", applies: AtOnce, kind: boolean{}, value: "false",
 			field: func(c *Config) any { return &c.Cache.ShareCookies },
 			help:  "keep and give answers to requests with cookies also where they say no more than max-age, as the RFC allows",
-			more:  "Without it such an answer has to say that it is for all: `public`, `s-maxage`, `must-revalidate`, `CDN-Cache-Control`, or `Vary: Cookie`.",
+			more:  "Without it such an answer has to say that it is for all: `public`, `s-maxage`, `CDN-Cache-Control`, or `Vary: Cookie`.",
 		},
 		{
 			key: "cache.client_control", applies: AtOnce, kind: boolean{}, value: "true",
