@@ -60,8 +60,8 @@ type Cache struct {
 	shared *shared // nil: nothing is
 
 	mu      sync.Mutex
-	flights map[string]*fetch   // those that may be followed
-	active  map[*fetch]struct{} // all whose answer may be stored
+	flights map[string]*fetch // those that may be followed
+	active  map[string]*fetch // all whose answer may be stored, by URI: the first of each
 }
 
 // New makes a cache that keeps size bytes.
@@ -70,7 +70,7 @@ func New(size int64, r Runtime) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cache{Runtime: r, memory: m, flights: map[string]*fetch{}, active: map[*fetch]struct{}{}}
+	c := &Cache{Runtime: r, memory: m, flights: map[string]*fetch{}, active: map[string]*fetch{}}
 	if r.Redis != nil {
 		c.shared = newShared(c, r.Redis, r.Log)
 	}
@@ -131,13 +131,51 @@ func (c *Cache) invalidate(uri string) {
 // purgeHere removes answers from the memory.
 func (c *Cache) purgeHere(p *Purge) int {
 	c.mu.Lock()
-	for f := range c.active {
-		if p.Tag != "" || p.selects(f.uri) {
+	doom := func(f *fetch) {
+		for ; f != nil; f = f.after {
 			f.doom()
+		}
+	}
+	if p.uri != "" {
+		doom(c.active[p.uri])
+	} else {
+		for uri, f := range c.active {
+			if p.Tag != "" || p.selects(uri) {
+				doom(f)
+			}
 		}
 	}
 	c.mu.Unlock()
 	return c.memory.drop(p)
+}
+
+// enlist notes that a fetch may store its answer. With mu held.
+func (c *Cache) enlist(f *fetch) {
+	f.listed, f.after = true, c.active[f.uri]
+	if f.after != nil {
+		f.after.before = f
+	}
+	c.active[f.uri] = f
+}
+
+// delist notes that a fetch stores nothing any more. With mu held.
+func (c *Cache) delist(f *fetch) {
+	if !f.listed {
+		return
+	}
+	f.listed = false
+	switch {
+	case f.before != nil:
+		f.before.after = f.after
+	case f.after != nil:
+		c.active[f.uri] = f.after
+	default:
+		delete(c.active, f.uri)
+	}
+	if f.after != nil {
+		f.after.before = f.before
+	}
+	f.before, f.after = nil, nil
 }
 
 // Wrap puts the cache in front of next.

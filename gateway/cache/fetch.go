@@ -55,6 +55,9 @@ type fetch struct {
 	followers []*follower
 	timer     *time.Timer
 	doomed    bool // what it brings was purged meanwhile
+	listed    bool // in Cache.active
+	before    *fetch
+	after     *fetch // of the same URI
 }
 
 // fetch gives the exchange to the responder, or has it follow one that is there already. seen is what the lookup found, of
@@ -88,7 +91,7 @@ func (h *handler) fetch(x *exchange.Exchange, a *asked, rule *Rule, l *lookup, s
 		f.flight = string(l.key[:flight])
 		c.flights[f.flight] = f
 	}
-	c.active[f] = struct{}{}
+	c.enlist(f)
 	c.mu.Unlock()
 	if old == nil {
 		c.Count("miss")
@@ -136,7 +139,7 @@ func (h *handler) refresh(x *exchange.Exchange, a *asked, rule *Rule, l *lookup,
 	f := h.newFetch(nil, a, rule, l, len(l.key), old, "stale")
 	f.flight = flight
 	c.flights[flight] = f
-	c.active[f] = struct{}{}
+	c.enlist(f)
 	c.mu.Unlock()
 	f.begin(x)
 }

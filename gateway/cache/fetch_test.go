@@ -409,3 +409,37 @@ func TestStaleOnAbort(t *testing.T) {
 		t.Errorf("got %d %q", got.status, got.body)
 	}
 }
+
+// TestNothingIsLeft: once all requests have ended nothing of them is noted any more, whatever their order.
+func TestNothingIsLeft(t *testing.T) {
+	r := newRig(t)
+	r.answers(200, "Cache-Control: private", "x")
+	r.ask("GET /", "") // from now on nobody waits
+	calls := r.held()
+	var all []*recorder
+	for range 4 {
+		all = append(all, r.begin("GET /", ""))
+	}
+	var open []*exchange.Exchange
+	for range 4 {
+		open = append(open, r.next1(calls))
+	}
+	r.cache.mu.Lock()
+	n := 0
+	for f := r.cache.active["http://example.com/"]; f != nil; f = f.after {
+		n++
+	}
+	r.cache.mu.Unlock()
+	if n != 4 {
+		t.Errorf("%d fetches are noted", n)
+	}
+	for _, i := range []int{1, 0, 3, 2} {
+		answer(t, open[i], 200, "Cache-Control: private", "x")
+	}
+	for _, w := range all {
+		r.wait(w)
+	}
+	if len(r.cache.active)+len(r.cache.flights) > 0 {
+		t.Errorf("%d fetches and %d flights are left", len(r.cache.active), len(r.cache.flights))
+	}
+}

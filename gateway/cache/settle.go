@@ -81,7 +81,7 @@ func (f *fetch) refuse(status int) {
 	if f.old != nil && status < 500 {
 		c.memory.remove(f.old) // it was that once, and is no more
 	}
-	delete(c.active, f) // it may be a stream that goes on for long
+	c.delist(f) // it may be a stream that goes on for long
 	list := f.part()
 	c.mu.Unlock()
 	f.h.feed(list, nil, false)
@@ -126,7 +126,7 @@ func (f *fetch) finish(keep, give *entry) {
 		}
 		c.memory.set(keep)
 	}
-	delete(c.active, f)
+	c.delist(f)
 	list, doomed := f.part(), f.doomed
 	c.mu.Unlock()
 	if keep != nil && !doomed && f.versions != nil && !f.shared {
