@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
@@ -35,10 +36,16 @@ def gateway(start: Callable[[Spec], Server], tmp_path: Path) -> Callable[..., Se
     """gateway(url, timeout=…, rules=…, edge=…): one with a small application and a Redis."""
 
     def start_one(
-        url: str, *, timeout: str = PATIENT, rules: Any = (RULE,), edge: str = "netpoll", **more: Any
+        url: str,
+        *,
+        timeout: str = PATIENT,
+        rules: Any = (RULE,),
+        edge: str = "netpoll",
+        interface: str = "wsgi",
+        **more: Any,
     ) -> Server:
         settings = {"redis": {"url": url, "timeout": timeout, "prefix": "test:"}}
-        spec = zoo.spec("plain", "wsgi", tmp_path, limits=rules, settings=settings, workers=1, **more)
+        spec = zoo.spec("plain", interface, tmp_path, limits=rules, settings=settings, workers=1, **more)
         spec.edge = edge
         return start(spec)
 
@@ -225,6 +232,33 @@ def test_nobody_else_waits_for_redis(gateway: Callable[..., Server], redis: Redi
             connection.close()
         assert metric(server, 'pyspeed_rate_limit_local_decisions_total{rule="api"}') == 0
         assert passes(server, "a", 20) == 9
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+@pytest.mark.parametrize("edge", EDGES)
+def test_bodies_arrive_while_redis_is_asked(
+    gateway: Callable[..., Server], redis: Redis, tmp_path: Path, nonce: str, interface: str, edge: str
+) -> None:
+    """An upload of which half is there when Redis is asked, and half comes meanwhile, is whole, and runs once."""
+    with Proxy(redis) as proxy:
+        server = gateway(proxy.url, interface=interface, edge=edge)
+        assert passes(server, "a", 1) == 1
+        before = metric(server, "pyspeed_redis_calls_total")
+        proxy.hold()
+        body = json.dumps({"nonce": nonce, "pad": "x" * 3_000_000}).encode()
+        upload = request("POST", "/nonce", [("X-Key", "a"), ("Content-Type", "application/json")], body)
+        with Connection(server.address) as connection:
+            connection.send(upload[: len(upload) // 2])
+            if interface == "asgi":  # else it is asked once the body is complete
+                eventually(lambda: metric(server, "pyspeed_redis_calls_total") > before, "Redis is asked")
+            connection.send(upload[len(upload) // 2 :])
+            eventually(lambda: metric(server, "pyspeed_redis_calls_total") > before, "Redis is asked")
+            proxy.release()
+            answer = connection.read_response()
+            assert answer.status == 200
+            assert answer.json()["nonce"] == nonce
+            assert answer.get("RateLimit").startswith('"api";r=18;')
+        assert (tmp_path / "runs").read_text().split() == [nonce]
 
 
 def test_clients_that_leave_while_redis_is_asked(
