@@ -389,6 +389,9 @@ func (g *Gateway) stop(hurry context.Context, edges []edge) {
 		u.Stop()
 	}
 	g.registry.CloseAll()
+	if c := g.cache.Load(); c != nil {
+		c.Stop()
+	}
 	// The workers have a time of their own: they still run the application's shutdown.
 	g.stopWorkers(hurry)
 	g.terminal.close()

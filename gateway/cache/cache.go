@@ -178,6 +178,21 @@ func (c *Cache) delist(f *fetch) {
 	f.before, f.after = nil, nil
 }
 
+// Stop cancels requests that no client waits for any more: those that bring what is stale anew, and those whose clients have left.
+func (c *Cache) Stop() {
+	var fetches []*fetch
+	c.mu.Lock()
+	for _, f := range c.active {
+		for ; f != nil; f = f.after {
+			fetches = append(fetches, f)
+		}
+	}
+	c.mu.Unlock()
+	for _, f := range fetches {
+		f.credit.abandon()
+	}
+}
+
 // Wrap puts the cache in front of next.
 func (c *Cache) Wrap(s *Settings, next exchange.Responder) exchange.Responder {
 	h := &handler{cache: c, settings: s, next: next, pass: next}

@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -138,6 +139,7 @@ func (h *handler) refresh(x *exchange.Exchange, a *asked, rule *Rule, l *lookup,
 	}
 	f := h.newFetch(nil, a, rule, l, len(l.key), old, "stale")
 	f.flight = flight
+	f.credit.left = true
 	c.flights[flight] = f
 	c.enlist(f)
 	c.mu.Unlock()
@@ -156,6 +158,9 @@ func (f *fetch) begin(x *exchange.Exchange) {
 	}
 	q.Fields = make([]exchange.Field, 0, len(x.Request.Fields))
 	for _, field := range x.Request.Fields {
+		if exchange.EqualFold(field.Name, "range") || exchange.EqualFold(field.Name, "if-range") {
+			continue // the whole answer is what is kept
+		}
 		q.Fields = append(q.Fields, exchange.Field{Name: bytes.Clone(field.Name), Value: bytes.Clone(field.Value)})
 	}
 	peer := *x.Peer
@@ -227,12 +232,12 @@ func (f *fetch) Respond(x *exchange.Exchange) {
 // Drained implements exchange.Source.
 func (f *fetch) Drained(n int) { f.credit.drained(n) }
 
-// Cancelled implements exchange.Source: the client left. Where others wait for the same, or it was a refresh, the
-// responder is not told.
+// Cancelled implements exchange.Source: the client left. Where others wait for the same, the responder is not told, unless the
+// answer turns out not to be for them.
 func (f *fetch) Cancelled() {
 	c := f.h.cache
 	c.mu.Lock()
-	wanted := len(f.followers) > 0
+	wanted := slices.ContainsFunc(f.followers, func(w *follower) bool { return !w.d.Gone() })
 	if !wanted {
 		f.close()
 	}
@@ -242,34 +247,59 @@ func (f *fetch) Cancelled() {
 
 // credit is what the responder is told of its body: that bytes have left, or are kept here.
 type credit struct {
-	mu     sync.Mutex
-	inner  exchange.Source
-	early  bool // bytes count as gone when they come: the client has left, or gets none, or others wait
-	over   bool // the responder has ended its answer
-	taken  int64
-	gone   int64 // as the edge says
-	told   int64
-	sender *sender // what is stored is sent to the client: the rest is its
-	left   bool    // the client has left
+	mu       sync.Mutex
+	inner    exchange.Source
+	early    bool // bytes count as gone when they come: the client has left, or gets none
+	over     bool // the responder has ended its answer
+	taken    int64
+	ahead    int64 // of them, what the responder need not wait for: it came while others waited too
+	gone     int64 // as the edge says
+	told     int64
+	sender   *sender // what is stored is sent to the client: the rest is its
+	left     bool    // the client has left, or there never was one
+	unwanted bool    // nobody wants the answer: the responder is to be told, and was if it is known
 }
 
 // begin is told of the responder.
 func (c *credit) begin(inner exchange.Source) {
 	c.mu.Lock()
 	c.inner = inner
+	unwanted := c.unwanted && !c.over
 	c.mu.Unlock()
+	if unwanted {
+		inner.Cancelled()
+	}
 	c.tell()
 }
 
-// take counts bytes of the responder's; early: they are not the client's to take.
-func (c *credit) take(n int, early bool) {
+// take counts bytes of the responder's. early: from now on they are not the client's to take; ahead: the responder need not wait
+// until the client has taken these.
+func (c *credit) take(n int, early, ahead bool) {
 	c.mu.Lock()
 	c.taken += int64(n)
 	c.early = c.early || early
-	early = c.early
+	if ahead {
+		c.ahead = c.taken
+	}
+	tell := c.early || ahead
 	c.mu.Unlock()
-	if early {
+	if tell {
 		c.tell()
+	}
+}
+
+// abandon tells the responder that nobody wants the answer, if the client has left. Not after the responder's end.
+func (c *credit) abandon() {
+	c.mu.Lock()
+	inner := c.inner
+	if !c.left || c.unwanted || c.over {
+		inner = nil
+	} else {
+		c.unwanted = true
+	}
+	c.mu.Unlock()
+	if inner != nil {
+		inner.Cancelled()
 	}
 }
 
@@ -287,7 +317,7 @@ func (c *credit) drained(n int) {
 
 func (c *credit) tell() {
 	c.mu.Lock()
-	want := c.gone
+	want := max(c.gone, c.ahead)
 	if c.early {
 		want = c.taken
 	}
@@ -314,18 +344,16 @@ func (c *credit) end(s *sender) {
 
 func (c *credit) cancelled(wanted bool) {
 	c.mu.Lock()
-	s, inner := c.sender, c.inner
+	s := c.sender
 	c.left = true
 	c.early = c.early || wanted
-	over := c.over
 	c.mu.Unlock()
 	switch {
 	case s != nil:
 		s.Cancelled()
-	case over:
 	case wanted:
 		c.tell()
-	case inner != nil:
-		inner.Cancelled()
+	default:
+		c.abandon()
 	}
 }

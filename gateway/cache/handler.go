@@ -135,9 +135,12 @@ func (h *handler) hit(x *exchange.Exchange, a *asked, l *lookup, e *entry, now t
 
 // other is for methods that are not answered from the cache.
 func (h *handler) other(x *exchange.Exchange) {
-	if m := string(x.Request.Method); m == http.MethodOptions || m == http.MethodTrace {
-		h.around(x, "method", "")
-		return
+	// Methods are case-sensitive (RFC 9110 §9.1), but there are applications that take "get" for GET, and so change nothing.
+	for _, safe := range [...]string{"get", "head", "options", "trace"} {
+		if exchange.EqualFold(x.Request.Method, safe) {
+			h.around(x, "method", "")
+			return
+		}
 	}
 	h.through(x, &passing{x: x, unsafe: true}, "method", "")
 }

@@ -9,6 +9,10 @@ import (
 	"github.com/maypok86/otter/v2"
 )
 
+// mostVariants is how many answers are kept of one URI, which an unsafe request removes at once. How many there are is for
+// clients to say, where answers differ by a field of theirs.
+const mostVariants = 1000
+
 // memory keeps entries within a number of bytes; what is asked for least goes first. Safe for concurrent use.
 type memory struct {
 	cache *otter.Cache[string, *entry]
@@ -41,8 +45,16 @@ func (m *memory) find(key []byte) *entry {
 
 // set keeps an entry. The memory may refuse it, when all else is asked for more.
 func (m *memory) set(e *entry) {
+	var beyond *entry
 	if !e.mark {
 		m.mu.Lock()
+		if of := m.uris[e.uri]; len(of) >= mostVariants {
+			for beyond = range of {
+				if beyond.names == nil {
+					break
+				}
+			}
+		}
 		note(m.uris, e.uri, e)
 		for _, t := range e.tags {
 			note(m.tags, t, e)
@@ -50,6 +62,9 @@ func (m *memory) set(e *entry) {
 		m.mu.Unlock()
 	}
 	m.cache.Set(e.key, e)
+	if beyond != nil {
+		m.remove(beyond)
+	}
 }
 
 func note(index map[string]map[*entry]struct{}, name string, e *entry) {
@@ -165,19 +180,27 @@ func (p *Purge) selects(uri string) bool {
 	case p.uri != "":
 		return uri == p.uri
 	case p.URL != "":
-		return local(p.URL, uri) == p.URL
+		return local(p.URL, uri) == schemeless(p.URL)
 	case p.Prefix != "":
-		return strings.HasPrefix(local(p.Prefix, uri), p.Prefix)
+		return strings.HasPrefix(local(p.Prefix, uri), schemeless(p.Prefix))
 	}
 	return false
 }
 
-// local is a URI without scheme and host where what it is compared with has none.
-func local(like, uri string) string {
-	if !strings.HasPrefix(like, "/") {
-		return uri
+// schemeless is a URI without its scheme: what a site has for https is what it has for http, when what ends TLS is in front.
+func schemeless(uri string) string {
+	if _, rest, found := strings.Cut(uri, "://"); found {
+		return rest
 	}
-	_, rest, _ := strings.Cut(uri, "://")
+	return uri
+}
+
+// local is a URI without scheme, and without host where what it is compared with has none.
+func local(like, uri string) string {
+	rest := schemeless(uri)
+	if !strings.HasPrefix(like, "/") {
+		return rest
+	}
 	if at := strings.IndexByte(rest, '/'); at >= 0 {
 		return rest[at:]
 	}

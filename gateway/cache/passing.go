@@ -114,7 +114,7 @@ func (h *handler) resolve(q *exchange.Request, base string, reference []byte) st
 		return ""
 	}
 	to, err := b.Parse(string(trim(reference)))
-	if err != nil || normal(to.Scheme+"://"+to.Host) != normal(b.Scheme+"://"+b.Host) {
+	if err != nil || schemeless(normal(to.Scheme+"://"+to.Host)) != schemeless(normal(b.Scheme+"://"+b.Host)) {
 		return ""
 	}
 	other := exchange.Request{Authority: q.Authority, TLS: q.TLS, RawPath: []byte(to.EscapedPath()), Path: []byte(to.Path)}

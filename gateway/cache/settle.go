@@ -19,6 +19,9 @@ func (f *fetch) settled(a *facts, fields []exchange.Field) bool {
 	switch {
 	case a.status == http.StatusNotModified && old.validates():
 		f.phase = validated
+		if !valid(fields) {
+			return true // no edge has a look at them: what is stored does not get them, and is not kept
+		}
 		if len(a.etag) == 0 || len(old.etag) == 0 || sameTag(a.etag, old.etag) {
 			f.freshen(a, fields)
 		} // else it speaks of another answer (RFC 9111 §4.3.4): this one is not made fresh
@@ -146,17 +149,19 @@ func (f *fetch) record(e *entry) *entry {
 // conclude ends the exchange with what is stored.
 func (f *fetch) conclude() {
 	h, result, give, keep := f.h, "revalidated", f.draft, f.draft
+	others := give // what is given to them
 	switch {
 	case f.phase == failed:
 		result, give, keep = "stale", f.old, nil
+		others = give
 	case give == nil:
 		give = f.old
 		f.forget()
-	case !give.store:
-		keep = nil
+	case !give.store: // it has become this client's alone
+		keep, others = nil, nil
 		f.forget()
 	}
-	f.finish(keep, give)
+	f.finish(keep, others)
 	h.cache.Count(result)
 	f.credit.end(nil)
 	if f.out == nil {

@@ -47,6 +47,7 @@ func (f *fetch) Head(status int, fields []exchange.Field) error {
 		}
 		f.phase = through
 		f.refuse(status)
+		f.credit.abandon()
 	}
 	return nil
 }
@@ -163,12 +164,9 @@ func (f *fetch) Body(p []byte) {
 	if f.phase == gathering {
 		f.gather(p)
 	}
-	early := f.muted
-	if f.phase == gathering && !early && f.followed() {
-		// So that a slow client holds up nobody else, as long as there is room for what it has not taken.
-		early = f.h.cache.Budget.Window() == exchange.MaxWindow
-	}
-	f.credit.take(len(p), early)
+	// So that a slow client holds up nobody else, as long as there is room for what it has not taken.
+	ahead := f.phase == gathering && !f.muted && f.followed() && f.h.cache.Budget.Window() == exchange.MaxWindow
+	f.credit.take(len(p), f.muted, ahead)
 	if !f.muted {
 		f.out.Body(p)
 	}
@@ -189,6 +187,7 @@ func (f *fetch) gather(p []byte) {
 		f.phase = through
 		f.drop()
 		f.refuse(http.StatusOK)
+		f.credit.abandon()
 		return
 	}
 	if f.body == nil && f.size > 0 {
@@ -210,7 +209,7 @@ func (f *fetch) drop() {
 
 // Flush implements exchange.Writer.
 func (f *fetch) Flush() {
-	if f.out != nil && (f.phase == through || f.phase == gathering) {
+	if f.out != nil && f.phase != validated && f.phase != failed { // with phase waiting there may be informational heads
 		f.out.Flush()
 	}
 }
