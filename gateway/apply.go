@@ -145,7 +145,7 @@ func (g *Gateway) renewSessions() {
 // drain has every connection end with its next answer, and /ready say no; undo takes that back.
 func (g *Gateway) drain(undo bool) {
 	g.draining.Store(!undo)
-	g.applyToSessions(g.present.Load())
+	g.renewSessions()
 }
 
 // sessionConfig is what connections go by.

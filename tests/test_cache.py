@@ -389,14 +389,22 @@ def test_encoded_once(_start: Callable[..., Cached], edge: str, nonce: str) -> N
     path = f"/{nonce}"
     fields = say(MINUTE, ("ETag", '"1"'), size=200_000)
     plain = cached_body(one.address, path, fields)
+
+    def unmodified(accepted: str) -> tuple[str, str]:
+        answer = one.ask(path, ("Accept-Encoding", accepted), ("If-None-Match", 'W/"1"'))
+        assert answer.status == 304
+        return answer.get("ETag"), answer.get("Vary")
+
     for _ in range(2):
+        # The fields of the 200 (RFC 9110 section 15.4.5), whether or not it was made already.
+        assert unmodified("gzip") == ('W/"1"', "Accept-Encoding")
+        assert unmodified("identity") == ('"1"', "Accept-Encoding")
         for accepted in ("gzip", "zstd, gzip;q=0.5", "br", "identity", ""):
             answer = one.ask(path, ("Accept-Encoding", accepted))
             assert answer.get("Cache-Status").startswith("pyspeed; hit") and answer.get("Vary") == "Accept-Encoding"
             if accepted == "gzip":
                 assert answer.get("Content-Encoding") == "gzip" and answer.get("ETag") == 'W/"1"'
                 assert zlib.decompress(answer.body, 31) == plain
-                assert one.ask(path, ("Accept-Encoding", "gzip"), ("If-None-Match", 'W/"1"')).status == 304
             elif accepted in ("identity", ""):
                 assert answer.body == plain and not answer.get("Content-Encoding")
             else:

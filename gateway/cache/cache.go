@@ -32,6 +32,8 @@ type Encoder interface {
 	Wrap(next exchange.Responder) exchange.Responder
 	// Form is which form of an answer that is there whole a request gets, by a number below 8; negative: the answer as it is.
 	Form(q *exchange.Request, status int, fields []exchange.Field, length int64) int
+	// Fields are those of that form.
+	Fields(form int, fields []exchange.Field) []exchange.Field
 	// Make makes that form. It may take time.
 	Make(form int, fields []exchange.Field, body []byte) ([]exchange.Field, []byte)
 }

@@ -32,10 +32,12 @@ func (h *handler) give(x *exchange.Exchange, w exchange.Writer, a *asked, l *loo
 // w does.
 func (h *handler) deliver(q *exchange.Request, w exchange.Writer, a *asked, l *lookup, e *entry, now time.Duration, encode bool) *sender {
 	fields, body := e.fields, e.body
-	if enc := h.settings.Encoder; enc != nil && encode && !a.ranged && !a.unmodified(e.status, e.etag, e.modified, e.hasModified) {
+	if enc := h.settings.Encoder; enc != nil && encode && !a.ranged {
 		if form := enc.Form(q, e.status, fields, int64(len(body))); form >= 0 {
 			if made := e.forms[form].Load(); made != nil {
 				fields, body = made.fields, made.body
+			} else if a.unmodified(e.status, e.etag, e.modified, e.hasModified) {
+				fields = enc.Fields(form, fields) // as 200 would have them (RFC 9110 §15.4.5)
 			} else if len(body) > inline {
 				// To encode it takes longer than an edge can wait.
 				return h.later(q, w, a, l, e, now, form)

@@ -33,6 +33,12 @@ func (f *Filter) wants(r *exchange.Request) Coding {
 	return q.best(f.Codings)
 }
 
+// Fields is what Make does to an answer's fields, where its body is not sent.
+func (f *Filter) Fields(form int, fields []exchange.Field) []exchange.Field {
+	a := look(200, fields)
+	return a.change(fields, Coding(form))
+}
+
 // Make makes a form that Form named: its fields, and the body, which is the one that was given where it does not get
 // smaller. It takes as long as the coding does.
 func (f *Filter) Make(form int, fields []exchange.Field, body []byte) ([]exchange.Field, []byte) {
