@@ -116,7 +116,7 @@ async def ask_for_nonce(connection: AsyncConnection, nonce: str, turn: int) -> O
         said = answer.json()
         if said["nonce"] != nonce:
             raise AssertionError(f"MIX-UP: asked with {nonce}, got the answer to {said['nonce']}")
-        if said["runs"] != 1:
+        if said.get("runs", 1) != 1:  # the shops count, the zoo does not
             raise AssertionError(f"RUN TWICE: {nonce} ran {said['runs']} times")
     return Outcome(nonce, answer.status)
 
