@@ -52,6 +52,9 @@ $(VENV)/.linters: .ci/requirements.txt $(VENV)/.installed
 	$(PY) -m pip install --quiet --disable-pip-version-check -r .ci/requirements.txt
 	@touch $@
 
+# Two files of tests beside each other: they wait more than they compute.
+BESIDE = -n 2 --dist loadfile
+
 test: build $(VENV)/.installed requirements gotest shim e2e
 
 requirements: $(VENV)/.installed
@@ -63,11 +66,11 @@ gotest: $(VENV)/.installed
 	$(GO) test -shuffle=on -tags sonic ./json
 
 shim: $(VENV)/.installed
-	$(PY) -m pytest -q pyshim/tests
+	$(PY) -m pytest -q $(BESIDE) pyshim/tests
 	$(PY) -m pytest -q benchmarks/tests
 
 e2e: build $(VENV)/.installed
-	$(PY) -m pytest -q tests
+	$(PY) -m pytest -q $(BESIDE) tests
 
 conformance: race lint fuzz pythons accelerate peers asgion browser upheaval
 
@@ -75,7 +78,7 @@ race: $(VENV)/.installed
 	PYSPEED_TEST_PYTHON=$(abspath $(PY)) CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 12m ./...
 
 # Each target for FUZZTIME; a failing input is written beside the target's corpus.
-FUZZTIME ?= 5s
+FUZZTIME ?= 3s
 fuzz: $(VENV)/.installed
 	@set -e; for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
 	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \

@@ -10,8 +10,12 @@ import (
 	"pyspeed/gateway"
 )
 
-// hangUpTime is how long the system may take to part us from a terminal that is gone.
-const hangUpTime = 200 * time.Millisecond
+const (
+	// hangUpTime is how long the system mostly takes at most to part us from a terminal that is gone.
+	hangUpTime = 200 * time.Millisecond
+	// lateHangUpTime is when we look again, on a machine that has much else to do.
+	lateHangUpTime = 5 * time.Second
+)
 
 // signals is where signals wait from the start of the program on; some of them would end it otherwise.
 type signals chan os.Signal
@@ -69,11 +73,16 @@ func (ch signals) follow(gone <-chan struct{}, attended bool, order func(gateway
 				switch {
 				case sig == syscall.SIGHUP && attended:
 					time.AfterFunc(hangUpTime, func() {
-						if hasTerminal() {
-							order(what)
-						} else {
+						if !hasTerminal() {
 							ch <- syscall.SIGTERM
+							return
 						}
+						order(what)
+						time.AfterFunc(lateHangUpTime, func() {
+							if !hasTerminal() {
+								ch <- syscall.SIGTERM
+							}
+						})
 					})
 					continue
 				case isOrder:
