@@ -141,7 +141,7 @@ def test_autoreload_starts_a_new_worker(start: Callable[..., Server], tmp_path: 
 
 def test_loop_that_is_run_by_the_import(start: Callable[..., Server], tmp_path: Path) -> None:
     (tmp_path / "starts.py").write_text(STARTS)
-    settings = {"workers": {"startup_timeout": "1s"}}
+    settings = {"workers": {"startup_timeout": "4s"}}
     server = start(Spec("starts:app", tmp_path, workers=1, settings=settings), ready=False)
     assert server.wait_exit() == 3
     server.log.wait_for(r"runs an event loop while it is imported.*__main__")

@@ -75,8 +75,10 @@ class Interrupts:
 def _in_application(frame: Optional[FrameType]) -> bool:
     """Whether the main thread runs the application's code, and not the shim's."""
     while frame is not None:
-        name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if name not in _BETWEEN:
+        module = str(frame.f_globals.get("__name__", ""))
+        name = module.partition(".")[0]
+        # A handler of ours may be what this signal has interrupted.
+        if name not in _BETWEEN and module != Wakening.__module__:
             return name != "pyspeed"
         frame = frame.f_back
     return False

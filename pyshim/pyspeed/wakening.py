@@ -28,7 +28,9 @@ class Wakening:
     """From :meth:`begin` to :meth:`end`, both on the main thread."""
 
     def __init__(self) -> None:
-        self._seen = threading.Event()  # the main thread has run handlers
+        # The main thread has run handlers. No Event: a handler may come in the middle of its set().
+        self._seen = False
+        self._over = threading.Event()
         self._ends: Optional[socket.socket] = None
         self._watcher: Optional[threading.Thread] = None
 
@@ -63,13 +65,13 @@ class Wakening:
             signal.set_wakeup_fd(previous)  # somebody else's by now
         theirs.shutdown(socket.SHUT_RDWR)  # a child that was forked may have it too
         theirs.close()
-        self._seen.set()
+        self._over.set()
         watcher.join()
         if signal.getsignal(signal.SIGURG) == self._see:
             signal.signal(signal.SIGURG, signal.SIG_DFL)
 
     def _see(self, number: int, frame: Optional[FrameType]) -> None:
-        self._seen.set()
+        self._seen = True
 
     def _watch(self, ours: socket.socket, main: int) -> None:
         with ours:
@@ -79,8 +81,8 @@ class Wakening:
                     return
                 if not numbers.strip(bytes([signal.SIGURG])):
                     continue  # our own
-                self._seen.clear()
+                self._seen = False
                 patience = _FIRST
-                while self._ends is not None and not self._seen.wait(patience):
+                while not self._over.wait(patience) and not self._seen:
                     signal.pthread_kill(main, signal.SIGURG)
                     patience = min(2 * patience, _LONGEST)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import threading
 from typing import Iterator, List
 
 import pytest
 
+from pyspeed.interrupt import _in_application
 from pyspeed.wakening import Wakening
 
 
@@ -83,3 +85,9 @@ def test_leaves_alone_what_others_use() -> None:
             wakening.end()
         finally:
             assert signal.set_wakeup_fd(-1) == theirs.fileno()
+
+
+def test_a_signal_in_its_handler_came_to_who_was_interrupted() -> None:
+    names = {"__name__": Wakening.__module__, "sys": sys}
+    exec("def handler(look): return look(sys._getframe())", names)
+    assert names["handler"](_in_application)  # type: ignore[operator]
