@@ -78,7 +78,7 @@ race: $(VENV)/.installed
 	PYSPEED_TEST_PYTHON=$(abspath $(PY)) CGO_ENABLED=1 $(GO) test -race -shuffle=on -timeout 12m ./...
 
 # Each target for FUZZTIME; a failing input is written beside the target's corpus.
-FUZZTIME ?= 3s
+FUZZTIME ?= 2s
 fuzz: $(VENV)/.installed
 	@set -e; for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
 	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \
@@ -131,8 +131,10 @@ $(VENV)/.browser: tests/browser/requirements.txt $(VENV)/.installed
 asgion: build
 	.ci/asgion $(PYTHONS)
 
-pythons:
-	@set -e; for p in $(PYTHONS); do echo "shim on $$($$p --version)"; .ci/shim-on $$p; done
+# The version of $(PY) has had its turn in make test.
+pythons: $(VENV)/.installed
+	@set -e; done=$$($(PY) --version); for p in $(PYTHONS); do is=$$($$p --version); \
+	  [ "$$is" = "$$done" ] || { echo "shim on $$is"; .ci/shim-on $$p; }; done
 
 # json.accelerate against the frameworks as they are, in several versions of them.
 accelerate:
