@@ -84,13 +84,13 @@ func (s *Store) Eval(ctx context.Context, script *Script, keys []string, args ..
 // EvalAll runs a script for each of runs, all of them in one round trip, or two where Redis does not know the script (any more).
 // None runs twice: where time ran out, or the connection broke, it is not known which have run.
 func (s *Store) EvalAll(ctx context.Context, script *Script, runs []Run) {
-	todo := make([]*Run, len(runs))
+	left := make([]*Run, len(runs))
 	for i := range runs {
-		todo[i] = &runs[i]
+		left[i] = &runs[i]
 	}
-	if todo = s.evalAll(ctx, script, todo, redis.Pipeliner.EvalSha, script.name); len(todo) > 0 {
+	if left = s.evalAll(ctx, script, left, redis.Pipeliner.EvalSha, script.name); len(left) > 0 {
 		// Redis has refused these without running them.
-		s.evalAll(ctx, script, todo, redis.Pipeliner.Eval, script.source)
+		s.evalAll(ctx, script, left, redis.Pipeliner.Eval, script.source)
 	}
 }
 

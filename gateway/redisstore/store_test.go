@@ -125,9 +125,7 @@ func TestDown(t *testing.T) {
 // TestSlow: a call takes the timeout and no longer; several in a row mean that it is down.
 func TestSlow(t *testing.T) {
 	r := newRig(t, Settings{Timeout: 50 * time.Millisecond})
-	if err := r.Set(t.Context(), "a", nil, time.Second); err != nil {
-		t.Skip("this machine is too slow for the timeout: ", err)
-	}
+	r.until("a first answer in time", func() bool { return r.Set(t.Context(), "a", nil, time.Second) == nil })
 	release := r.block()
 	defer release()
 	for i := range tooLate {
@@ -154,7 +152,7 @@ func TestClientLeaves(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		n := r.count("SET")
 		go func() {
-			for r.count("SET") == n {
+			for r.count("SET") == n { // the server has no way to tell when it is asked
 				time.Sleep(time.Millisecond)
 			}
 			cancel()
@@ -163,6 +161,7 @@ func TestClientLeaves(t *testing.T) {
 			t.Error("no error")
 		}
 		if ctx.Err() == nil {
+			// The call ended before its caller could give up: what this is about did not happen.
 			t.Skip("this machine is too slow for the timeout")
 		}
 		if err := r.Set(ctx, "a", nil, time.Second); !errors.Is(err, context.Canceled) {
