@@ -19,7 +19,10 @@ type Edge struct {
 	listener net.Listener
 	log      *slog.Logger
 	closing  atomic.Bool
-	conns    sync.WaitGroup
+
+	mu     sync.Mutex // a connection may be accepted while Close begins to wait
+	closed bool
+	conns  sync.WaitGroup
 }
 
 // New makes an edge for ln, which it owns from now on.
@@ -49,6 +52,12 @@ func (e *Edge) Serve() error {
 }
 
 func (e *Edge) start(nc net.Conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		_ = nc.Close() // accepted before Stop; no session may begin any more
+		return
+	}
 	c := &conn{nc: nc, budget: e.cfg.Load().Budget}
 	c.room.L = &c.mu
 	c.session = http1.NewSession(e.cfg, c, http1.PeerOf(nc.RemoteAddr(), e.listener.Addr()))
@@ -80,5 +89,8 @@ func (e *Edge) Stop() {
 // Close waits for the goroutines of all connections; all sessions must have ended.
 func (e *Edge) Close() {
 	e.Stop()
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
 	e.conns.Wait()
 }
