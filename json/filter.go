@@ -80,7 +80,7 @@ func (f answers) Respond(x *exchange.Exchange) {
 	f.next.Respond(x)
 	// The edge looks at Source as the exchange's owner only, which it is as long as Respond runs, whether or not the
 	// answer has begun, or ended, elsewhere meanwhile.
-	w.connect(x.Source)
+	w.Connect(x.Source)
 	x.Source = w
 }
 

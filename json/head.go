@@ -33,15 +33,15 @@ func look(status int, fields []exchange.Field) answer {
 		case exchange.EqualFold(name, "content-type"):
 			a.kind = media(f.Value)
 		case exchange.EqualFold(name, "content-length"):
-			if n, err := strconv.ParseInt(string(trim(f.Value)), 10, 64); err == nil {
+			if n, err := strconv.ParseInt(string(exchange.TrimOWS(f.Value)), 10, 64); err == nil {
 				a.length = n
 			}
 		case exchange.EqualFold(name, "cache-control"):
-			fixed = fixed || lists(f.Value, "no-transform") // RFC 9111 §5.2.2.6
+			fixed = fixed || exchange.Lists(f.Value, "no-transform") // RFC 9111 §5.2.2.6
 		case exchange.EqualFold(name, "accept-ranges"):
-			fixed = fixed || !exchange.EqualFold(trim(f.Value), "none")
+			fixed = fixed || !exchange.EqualFold(exchange.TrimOWS(f.Value), "none")
 		case exchange.EqualFold(name, "content-encoding"):
-			fixed = fixed || !exchange.EqualFold(trim(f.Value), "identity")
+			fixed = fixed || !exchange.EqualFold(exchange.TrimOWS(f.Value), "identity")
 		case exchange.EqualFold(name, "etag"), exchange.EqualFold(name, "content-range"),
 			// RFC 9530, RFC 9421: they speak of these very bytes.
 			exchange.EqualFold(name, "content-digest"), exchange.EqualFold(name, "repr-digest"), exchange.EqualFold(name, "digest"),
@@ -57,9 +57,9 @@ func look(status int, fields []exchange.Field) answer {
 
 // media is what a Content-Type says: other, also where it says that the text is not UTF-8.
 func media(value []byte) kind {
-	name, parameters := cut(value, ';')
+	name, parameters := exchange.Cut(value, ';')
 	k := other
-	switch name = trim(name); {
+	switch name = exchange.TrimOWS(name); {
 	case exchange.EqualFold(name, "application/json"), exchange.EqualFold(name, "text/json"):
 		k = document
 	case exchange.EqualFold(name, "application/x-ndjson"), exchange.EqualFold(name, "application/ndjson"),
@@ -72,8 +72,8 @@ func media(value []byte) kind {
 	}
 	for len(parameters) > 0 {
 		var p []byte
-		p, parameters = cut(parameters, ';')
-		name, charset := cut(trim(p), '=')
+		p, parameters = exchange.Cut(parameters, ';')
+		name, charset := exchange.Cut(exchange.TrimOWS(p), '=')
 		if n := len(charset); n > 1 && charset[0] == '"' && charset[n-1] == '"' {
 			charset = charset[1 : n-1]
 		}
@@ -117,36 +117,4 @@ func keepFields(fields []exchange.Field) []exchange.Field {
 		kept[i] = exchange.Field{Name: keep(fields[i].Name), Value: keep(fields[i].Value)}
 	}
 	return kept
-}
-
-// lists is whether a list of tokens (RFC 9110 §5.6.1) has that one.
-func lists(value []byte, token string) bool {
-	for len(value) > 0 {
-		var item []byte
-		item, value = cut(value, ',')
-		item, _ = cut(item, '=')
-		if exchange.EqualFold(trim(item), token) {
-			return true
-		}
-	}
-	return false
-}
-
-func cut(b []byte, at byte) (before, after []byte) {
-	for i, c := range b {
-		if c == at {
-			return b[:i], b[i+1:]
-		}
-	}
-	return b, nil
-}
-
-func trim(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
-	}
-	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
-		b = b[:len(b)-1]
-	}
-	return b
 }

@@ -54,7 +54,7 @@ func (f requests) Respond(x *exchange.Exchange) {
 // bringsJSON is whether a request's body is said to be JSON as it is.
 func bringsJSON(r *exchange.Request) bool {
 	coding := r.Get("content-encoding")
-	return media(r.Get("content-type")) == document && (len(coding) == 0 || exchange.EqualFold(trim(coding), "identity"))
+	return media(r.Get("content-type")) == document && (len(coding) == 0 || exchange.EqualFold(exchange.TrimOWS(coding), "identity"))
 }
 
 // held is a request that waits until its body is whole, and was looked at. The body waits where it would without us, in

@@ -3,17 +3,17 @@ package jsonpass
 import (
 	"bytes"
 	"net/http"
-	"sync"
 
 	"pyspeed/gateway/exchange"
 )
 
-// writer is one answer's way through the filter: a Writer before the edge's, and a Source before the responder's, which is
-// to be credited with its own bytes and not with those that are left of them.
+// writer is one answer's way through the filter: a Writer before the edge's, and a Source before the responder's.
 //
 // A document is gathered, and its head kept back, until it is whole, so that it is sent with its length and passes as it was where
 // it turns out to be no JSON. Of a stream only the line that is not whole is kept.
 type writer struct {
+	exchange.Account // is the Source
+
 	f    *Filter
 	out  exchange.Writer
 	head bool // the request's method
@@ -27,13 +27,6 @@ type writer struct {
 	text    *[]byte          // the document, or the line, as far as it has come
 	charged int              // of the budget
 	left    int64            // of a stream: body bytes that its Content-Length still announces; -1: it gave none
-
-	mu      sync.Mutex
-	inner   exchange.Source // nil: Respond has not returned
-	taken   int64           // body bytes that the responder gave
-	given   int64           // body bytes that the edge was given
-	drained int64           // of those, reported by the edge
-	told    int64           // reported to the responder
 }
 
 // mode is what happens to a body.
@@ -130,8 +123,8 @@ func (w *writer) Body(p []byte) {
 	switch w.mode {
 	case gathering:
 		if w.gather(p) {
-			w.note(len(p), 0)
-			w.credit()
+			w.Note(len(p), 0)
+			w.Credit()
 			return
 		}
 		w.f.Answered(outcomeTooLarge)
@@ -141,11 +134,11 @@ func (w *writer) Body(p []byte) {
 		return
 	}
 	if w.mode == discarding {
-		w.note(len(p), 0)
-		w.credit()
+		w.Note(len(p), 0)
+		w.Credit()
 		return
 	}
-	w.note(len(p), len(p))
+	w.Note(len(p), len(p))
 	w.out.Body(p)
 }
 
@@ -182,7 +175,7 @@ func (w *writer) release() {
 		w.mode = discarding
 		w.f.Failed(err)
 	} else if text := *w.text; len(text) > 0 {
-		w.note(0, len(text))
+		w.Note(0, len(text))
 		w.out.Body(text)
 	}
 	w.letGo()
@@ -261,60 +254,12 @@ func (w *writer) line(dst, line []byte) []byte {
 
 // push gives the edge what was made of what the responder gave, of which taken bytes are new.
 func (w *writer) push(taken int, made []byte) {
-	w.note(taken, len(made))
+	w.Note(taken, len(made))
 	if len(made) > 0 {
 		w.out.Body(made)
 		return
 	}
-	w.credit()
-}
-
-// note counts bytes before the edge gets them.
-func (w *writer) note(taken, given int) {
-	w.mu.Lock()
-	w.taken += int64(taken)
-	w.given += int64(given)
-	w.mu.Unlock()
-}
-
-// credit tells the responder of what is out of our hands: all it gave, less what the edge still holds. What is gathered counts
-// as gone, as it leaves only when more comes; it is held against the budget.
-func (w *writer) credit() {
-	w.mu.Lock()
-	inner, n := w.inner, w.taken-(w.given-w.drained)-w.told
-	if n > 0 && inner != nil {
-		w.told += n
-	}
-	w.mu.Unlock()
-	if n > 0 && inner != nil {
-		inner.Drained(int(n))
-	}
-}
-
-// connect says whom to credit.
-func (w *writer) connect(inner exchange.Source) {
-	w.mu.Lock()
-	w.inner = inner
-	w.mu.Unlock()
-	w.credit()
-}
-
-// Drained implements exchange.Source.
-func (w *writer) Drained(n int) {
-	w.mu.Lock()
-	w.drained += int64(n)
-	w.mu.Unlock()
-	w.credit()
-}
-
-// Cancelled implements exchange.Source.
-func (w *writer) Cancelled() {
-	w.mu.Lock()
-	inner := w.inner
-	w.mu.Unlock()
-	if inner != nil {
-		inner.Cancelled()
-	}
+	w.Credit()
 }
 
 // Flush implements exchange.Writer.
@@ -357,7 +302,7 @@ func (w *writer) finish() {
 	if w.rewrite(made, text) {
 		text, fields = *made, withoutLength(fields)
 	}
-	w.note(0, len(text))
+	w.Note(0, len(text))
 	err := w.out.Answer(w.status, fields, text)
 	w.f.put(made)
 	w.letGo()

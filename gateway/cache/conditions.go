@@ -48,12 +48,12 @@ func listsTag(list, etag []byte) bool {
 // than bytes, an If-Range that does not hold. none is true where there is no such part.
 func (a *asked) part(q *exchange.Request, e *entry) (from, to int, ok, none bool) {
 	size := len(e.body)
-	value, found := bytes.CutPrefix(bytes.ToLower(trim(a.span)), []byte("bytes="))
+	value, found := bytes.CutPrefix(bytes.ToLower(exchange.TrimOWS(a.span)), []byte("bytes="))
 	if !found || e.status != 200 || !e.rangeHolds(q) {
 		return 0, 0, false, false
 	}
 	first, last, found := bytes.Cut(value, []byte{'-'})
-	first, last = trim(first), trim(last)
+	first, last = exchange.TrimOWS(first), exchange.TrimOWS(last)
 	if !found || !digits(first) || !digits(last) || len(first)+len(last) == 0 {
 		return 0, 0, false, false
 	}

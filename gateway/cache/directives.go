@@ -101,7 +101,7 @@ func directive(value []byte) (name, argument []byte, has bool, rest []byte) {
 	for i < len(value) && value[i] != ',' && value[i] != '=' {
 		i++
 	}
-	name = trim(value[:i])
+	name = exchange.TrimOWS(value[:i])
 	if i == len(value) || value[i] == ',' {
 		return name, nil, false, value[min(i+1, len(value)):]
 	}
@@ -126,7 +126,7 @@ func directive(value []byte) (name, argument []byte, has bool, rest []byte) {
 	for i < len(value) && value[i] != ',' {
 		i++
 	}
-	return name, trim(value[start:i]), true, value[min(i+1, len(value)):]
+	return name, exchange.TrimOWS(value[start:i]), true, value[min(i+1, len(value)):]
 }
 
 // seconds reads delta-seconds (RFC 9111 §1.2.2).
@@ -150,14 +150,4 @@ func least(to *int64, n int64) {
 	if *to == none || n < *to {
 		*to = n
 	}
-}
-
-func trim(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
-	}
-	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
-		b = b[:len(b)-1]
-	}
-	return b
 }

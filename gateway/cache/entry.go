@@ -147,7 +147,7 @@ func appendTags(tags []string, name, value []byte) []string {
 		separators = ","
 	}
 	for one := range bytes.FieldsFuncSeq(value, func(r rune) bool { return bytes.ContainsRune([]byte(separators), r) }) {
-		if one = trim(one); len(one) > 0 && len(tags) < mostTags {
+		if one = exchange.TrimOWS(one); len(one) > 0 && len(tags) < mostTags {
 			tags = append(tags, string(one))
 		}
 	}

@@ -169,7 +169,7 @@ func appendForwarded(dst, value []byte) []byte {
 		} else {
 			value = nil
 		}
-		one = trim(one)
+		one = exchange.TrimOWS(one)
 		if len(one) < 4 || exchange.EqualFold(one[:4], "for=") || exchange.EqualFold(one[:3], "by=") {
 			continue
 		}

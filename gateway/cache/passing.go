@@ -113,7 +113,7 @@ func (h *handler) resolve(q *exchange.Request, base string, reference []byte) st
 	if err != nil {
 		return ""
 	}
-	to, err := b.Parse(string(trim(reference)))
+	to, err := b.Parse(string(exchange.TrimOWS(reference)))
 	if err != nil || schemeless(normal(to.Scheme+"://"+to.Host)) != schemeless(normal(b.Scheme+"://"+b.Host)) {
 		return ""
 	}

@@ -37,14 +37,14 @@ func readFacts(status int, fields []exchange.Field, now time.Time) facts {
 		switch len(name) {
 		case 3:
 			if exchange.EqualFold(name, "age") && !aged { // §5.1: the first
-				a.age, aged = seconds(trim(value)), true
+				a.age, aged = seconds(exchange.TrimOWS(value)), true
 			}
 		case 4:
 			switch {
 			case exchange.EqualFold(name, "date"):
 				a.date, a.dated = date(value)
 			case exchange.EqualFold(name, "etag"):
-				a.etag = trim(value)
+				a.etag = exchange.TrimOWS(value)
 			case exchange.EqualFold(name, "vary"):
 				a.varyAll = a.varyAll || contains(value, "*")
 			}
@@ -60,7 +60,7 @@ func readFacts(status int, fields []exchange.Field, now time.Time) facts {
 			a.setCookie = a.setCookie || exchange.EqualFold(name, "set-cookie")
 		case 12:
 			if exchange.EqualFold(name, "content-type") {
-				a.contentType = trim(value)
+				a.contentType = exchange.TrimOWS(value)
 			}
 		case 13:
 			switch {
@@ -73,7 +73,7 @@ func readFacts(status int, fields []exchange.Field, now time.Time) facts {
 			}
 		case 14:
 			if exchange.EqualFold(name, "content-length") {
-				if a.length = seconds(trim(value)); a.length == forever {
+				if a.length = seconds(exchange.TrimOWS(value)); a.length == forever {
 					a.length = 1 << 62
 				}
 			}
@@ -85,7 +85,7 @@ func readFacts(status int, fields []exchange.Field, now time.Time) facts {
 				a.targeted = own.Said
 			}
 		case 27:
-			a.allowOrigin = a.allowOrigin || exchange.EqualFold(name, "access-control-allow-origin") && string(trim(value)) != "*"
+			a.allowOrigin = a.allowOrigin || exchange.EqualFold(name, "access-control-allow-origin") && string(exchange.TrimOWS(value)) != "*"
 		}
 	}
 	if !a.dated {
@@ -242,7 +242,7 @@ func said(n int64) time.Duration {
 // contentIs compares a media type without its parameters.
 func contentIs(contentType []byte, media string) bool {
 	name, _, _ := bytes.Cut(contentType, []byte{';'})
-	return exchange.EqualFold(trim(name), media)
+	return exchange.EqualFold(exchange.TrimOWS(name), media)
 }
 
 // deceives is whether the path ends as a style sheet, a picture and the like do and the answer is a page or data: the

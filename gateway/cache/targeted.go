@@ -1,5 +1,7 @@
 package cache
 
+import "pyspeed/gateway/exchange"
+
 // targeted reads CDN-Cache-Control (RFC 9213), which is a Dictionary of structured fields (RFC 9651 §3.2). false: it is none,
 // or says nothing, and so counts as if it were not there (RFC 9213 §2.1).
 func (d *Directives) targeted(value []byte) bool {
@@ -31,7 +33,7 @@ func (d *Directives) targeted(value []byte) bool {
 		if p.rest[0] != ',' {
 			return false
 		}
-		if p.rest = p.rest[1:]; len(trim(p.rest)) == 0 {
+		if p.rest = p.rest[1:]; len(exchange.TrimOWS(p.rest)) == 0 {
 			return false // a comma at the end
 		}
 	}

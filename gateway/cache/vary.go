@@ -77,5 +77,5 @@ func appendValue(dst []byte, name string, value []byte) []byte {
 		}
 		return dst
 	}
-	return append(dst, trim(value)...)
+	return append(dst, exchange.TrimOWS(value)...)
 }

@@ -1,5 +1,7 @@
 package compress
 
+import "pyspeed/gateway/exchange"
+
 // Coding is one content coding.
 type Coding uint8
 
@@ -37,10 +39,10 @@ var noWeights = weights{1000, 0, 0, 0}
 func (w *weights) accept(value []byte) {
 	for len(value) > 0 {
 		var item []byte
-		item, value = cut(value, ',')
-		name, parameters := cut(item, ';')
+		item, value = exchange.Cut(value, ',')
+		name, parameters := exchange.Cut(item, ';')
 		q := quality(parameters)
-		switch name := trim(name); {
+		switch name := exchange.TrimOWS(name); {
 		case q < 0 || len(name) == 0:
 		case len(name) == 1 && name[0] == '*':
 			for c := range w {
@@ -75,7 +77,7 @@ func (w *weights) best(prefer []Coding) Coding {
 
 // quality reads "q=0.5" among parameters: RFC 9110 §12.4.2; 1000 without, -1 for what is no weight.
 func quality(parameters []byte) int {
-	p := trim(parameters)
+	p := exchange.TrimOWS(parameters)
 	if len(p) == 0 {
 		return 1000
 	}
@@ -98,23 +100,4 @@ func quality(parameters []byte) int {
 		return -1
 	}
 	return n
-}
-
-func cut(b []byte, at byte) (before, after []byte) {
-	for i, c := range b {
-		if c == at {
-			return b[:i], b[i+1:]
-		}
-	}
-	return b, nil
-}
-
-func trim(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
-	}
-	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
-		b = b[:len(b)-1]
-	}
-	return b
 }

@@ -37,17 +37,3 @@ func TestAccept(t *testing.T) {
 	f(Gzip, all, ",, gzip ,")
 	f(identity, all, "*;q=0")
 }
-
-func TestLists(t *testing.T) {
-	f := func(value, token string, want bool) {
-		t.Helper()
-		if got := lists([]byte(value), token); got != want {
-			t.Errorf("%q has %q: %v", value, token, got)
-		}
-	}
-	f("no-transform", "no-transform", true)
-	f("max-age=5, No-Transform", "no-transform", true)
-	f("max-age=5, no-transformer", "no-transform", false)
-	f("Cookie,accept-encoding", "accept-encoding", true)
-	f("", "*", false)
-}

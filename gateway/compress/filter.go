@@ -62,7 +62,7 @@ func (f wrapped) Respond(x *exchange.Exchange) {
 	f.next.Respond(x)
 	// The edge looks at Source as the exchange's owner only, which it is as long as Respond runs, whether or not the
 	// answer has begun, or ended, elsewhere meanwhile.
-	w.connect(x.Source)
+	w.Connect(x.Source)
 	x.Source = w
 }
 
@@ -75,9 +75,9 @@ func (f *Filter) except(path []byte) bool {
 
 // eligible is whether answers of that media type are encoded.
 func (f *Filter) eligible(contentType []byte) bool {
-	media, _ := cut(contentType, ';')
-	media = trim(media)
-	kind, _ := cut(media, '/')
+	media, _ := exchange.Cut(contentType, ';')
+	media = exchange.TrimOWS(media)
+	kind, _ := exchange.Cut(media, '/')
 	for _, t := range f.Types {
 		if all, ok := strings.CutSuffix(t, "/*"); ok && equalFold(kind, all) || equalFold(media, t) {
 			return true

@@ -3,14 +3,14 @@ package compress
 import (
 	"bytes"
 	"strconv"
-	"sync"
 
 	"pyspeed/gateway/exchange"
 )
 
-// writer is one answer's way through the filter: a Writer before the edge's, and a Source before the responder's, which is
-// to be credited with its own bytes and not with those that are left of them.
+// writer is one answer's way through the filter: a Writer before the edge's, and a Source before the responder's.
 type writer struct {
+	exchange.Account // is the Source
+
 	filter *Filter
 	out    exchange.Writer
 	head   bool // the request's method
@@ -21,13 +21,6 @@ type writer struct {
 	enc    encoder // nil for HEAD
 	sink   sink
 	left   int64 // body bytes that the responder's Content-Length still announces; -1: it gave none
-
-	mu      sync.Mutex
-	inner   exchange.Source // nil: Respond has not returned
-	taken   int64           // body bytes that the responder gave
-	given   int64           // body bytes that the edge was given
-	drained int64           // of those, reported by the edge
-	told    int64           // reported to the responder
 }
 
 func newWriter(f *Filter, x *exchange.Exchange) *writer {
@@ -102,7 +95,7 @@ func (w *writer) begin(coding Coding, length int64) {
 // Body implements exchange.Writer.
 func (w *writer) Body(p []byte) {
 	if w.coding == identity {
-		w.note(len(p), len(p))
+		w.Note(len(p), len(p))
 		w.out.Body(p)
 		return
 	}
@@ -121,61 +114,13 @@ func (w *writer) Body(p []byte) {
 // push gives the edge what the encoder has made of what it was given, of which taken bytes are new.
 func (w *writer) push(taken int) {
 	made := w.sink.b
-	w.note(taken, len(made))
+	w.Note(taken, len(made))
 	if len(made) > 0 {
 		w.out.Body(made)
 		w.sink.b = made[:0]
 		return
 	}
-	w.credit()
-}
-
-// note counts bytes before the edge gets them.
-func (w *writer) note(taken, given int) {
-	w.mu.Lock()
-	w.taken += int64(taken)
-	w.given += int64(given)
-	w.mu.Unlock()
-}
-
-// credit tells the responder of what is out of our hands: all it gave, less what the edge still holds. What an encoder
-// keeps is bounded by its window, and must not count, for it may leave only when more comes.
-func (w *writer) credit() {
-	w.mu.Lock()
-	inner, n := w.inner, w.taken-(w.given-w.drained)-w.told
-	if n > 0 && inner != nil {
-		w.told += n
-	}
-	w.mu.Unlock()
-	if n > 0 && inner != nil {
-		inner.Drained(int(n))
-	}
-}
-
-// connect says whom to credit, also for what was taken before, on another goroutine.
-func (w *writer) connect(inner exchange.Source) {
-	w.mu.Lock()
-	w.inner = inner
-	w.mu.Unlock()
-	w.credit()
-}
-
-// Drained implements exchange.Source.
-func (w *writer) Drained(n int) {
-	w.mu.Lock()
-	w.drained += int64(n)
-	w.mu.Unlock()
-	w.credit()
-}
-
-// Cancelled implements exchange.Source.
-func (w *writer) Cancelled() {
-	w.mu.Lock()
-	inner := w.inner
-	w.mu.Unlock()
-	if inner != nil {
-		inner.Cancelled()
-	}
+	w.Credit()
 }
 
 // Flush implements exchange.Writer.
@@ -242,16 +187,16 @@ func look(status int, fields []exchange.Field) answer {
 		case exchange.EqualFold(name, "content-type"):
 			a.contentType = f.Value
 		case exchange.EqualFold(name, "content-length"):
-			if n, err := strconv.ParseInt(string(trim(f.Value)), 10, 64); err == nil {
+			if n, err := strconv.ParseInt(string(exchange.TrimOWS(f.Value)), 10, 64); err == nil {
 				a.length = n
 			}
 		case exchange.EqualFold(name, "vary"):
 			a.vary = i
-			a.varies = a.varies || lists(f.Value, "accept-encoding") || lists(f.Value, "*")
+			a.varies = a.varies || exchange.Lists(f.Value, "accept-encoding") || exchange.Lists(f.Value, "*")
 		case exchange.EqualFold(name, "etag"):
 			a.etag = i
 		case exchange.EqualFold(name, "cache-control"):
-			a.fixed = a.fixed || lists(f.Value, "no-transform") // RFC 9111 §5.2.2.6
+			a.fixed = a.fixed || exchange.Lists(f.Value, "no-transform") // RFC 9111 §5.2.2.6
 		case exchange.EqualFold(name, "content-encoding"), exchange.EqualFold(name, "content-range"),
 			// RFC 9530, RFC 9421: they speak of these very bytes.
 			exchange.EqualFold(name, "content-digest"), exchange.EqualFold(name, "repr-digest"), exchange.EqualFold(name, "digest"),
@@ -311,18 +256,5 @@ var (
 		Zstd:   {Name: []byte("Content-Encoding"), Value: []byte("zstd")},
 	}
 )
-
-// lists is whether a list of tokens (RFC 9110 §5.6.1) has that one.
-func lists(value []byte, token string) bool {
-	for len(value) > 0 {
-		var item []byte
-		item, value = cut(value, ',')
-		item, _ = cut(item, '=')
-		if equalFold(trim(item), token) {
-			return true
-		}
-	}
-	return false
-}
 
 func equalFold(b []byte, lower string) bool { return exchange.EqualFold(b, lower) }
