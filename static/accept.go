@@ -20,10 +20,24 @@ func (e *entry) pick(q *exchange.Request) *variant {
 			best = v
 		}
 	}
-	if best.coding == identity && !e.tooLarge && (takes(accepts, "gzip") || takes(accepts, "br")) {
+	if best.coding == identity && best.body != nil && !e.tooLarge && (takes(accepts, "gzip") || takes(accepts, "br")) {
 		e.ask()
 	}
 	return best
+}
+
+// encoded is whether a request takes an encoding that may lie beside a file.
+func encoded(q *exchange.Request) bool {
+	accepts := q.Get("accept-encoding")
+	if len(accepts) == 0 || q.Get("range") != nil {
+		return false
+	}
+	for _, n := range codingNames[gzipped:] {
+		if takes(accepts, n) {
+			return true
+		}
+	}
+	return false
 }
 
 // takes is whether an Accept-Encoding field's value has a coding with a weight above 0 (RFC 9110 §12.5.3). A "*" is

@@ -1,17 +1,12 @@
 package static
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/http"
-	"os"
 	"path"
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"pyspeed/gateway/exchange"
@@ -36,136 +31,209 @@ var (
 
 // entry is one file as it was when it was looked at.
 type entry struct {
-	site  *Site
-	key   string // under which it is kept
-	name  string // below the root
-	shape *shape // of its folder
-	since uint64 // shape's version that the entry is of
+	site   *Site
+	key    string // under which it is kept
+	name   string // below the root
+	varies string // what else of a request chose it; "": nothing
+	shape  *shape // of its folder
+	since  uint64 // shape's version that the entry is of
 
 	modified time.Time // whole seconds
 	variants [codings]atomic.Pointer[variant]
+	beside   bool         // the variants beside the file, if there may be any, were looked for
 	asked    atomic.Int32 // how often a client would have taken a variant that is not there yet
 	tooLarge bool         // for variants made here
+
+	admitting atomic.Bool  // its body is being read
+	checking  atomic.Bool  // its files are looked at
+	checked   atomic.Int64 // when they last were, by the gateway's clock
+	old       atomic.Bool  // they are others now
 }
 
 // variant is one representation of a file.
 type variant struct {
 	coding coding
 	path   string // below the root; "": made here, and in body
+	was    info   // its own file
 	size   int64
 	etag   string
 	fields []exchange.Field // of 200, without Content-Length
-	body   []byte           // nil: it is read from the disk
+	body   []byte           // nil: it is on the disk
 }
 
-// openFile opens a regular file below the root, following links within it only. It never waits for the other
-// end of a FIFO.
-func (s *Site) openFile(name string) (*os.File, fs.FileInfo, error) {
-	var f *os.File
-	var err error
-	if s.FollowSymlinks {
-		f, err = os.OpenFile(path.Join(s.Root, name), os.O_RDONLY|nonblock, 0)
-	} else {
-		f, err = s.root.Load().OpenFile(name, os.O_RDONLY|nonblock, 0)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		_ = f.Close()
-		return nil, nil, err
-	}
-	return f, info, nil
+// small is the largest file that is read into memory when it is asked for the first time, in bytes: it is answered from
+// there. A larger one is when it is asked for again, so that a pass over many files does not fill memory with what nobody wants.
+const small = 16 << 10
+
+// question is what is asked for of a file.
+type question struct {
+	name   string
+	beside bool          // the client would take an encoding that lies beside it
+	varies string        // what else of the request chose the name
+	known  *entry        // what was known under the request's path, maybe of another file; nil: nothing
+	now    time.Duration // by the gateway's clock
 }
 
-// find opens a regular file and makes an entry of it; nil without an error: there is none of that name. folder: it is a
-// folder.
-func (s *Site) find(name string) (e *entry, folder bool, err error) {
-	full := path.Join(s.Root, path.Dir(name))
+// find makes an entry of a regular file; nil without an error: there is none of that name. f is open if the entry's body is on the
+// disk only. folder: it is a folder.
+func (s *Site) find(q *question) (e *entry, f *file, folder bool, err error) {
+	full := path.Join(s.Root, path.Dir(q.name))
 	shape, since := s.set.folders.known(full)
-	f, info, err := s.openFile(name)
+	f, err = s.openFile(q.name)
 	switch {
 	case absent(err):
-		return nil, false, nil
+		return nil, nil, false, nil
 	case err != nil:
-		return nil, false, fmt.Errorf("cannot open %s: %w", name, err)
-	case info.IsDir():
-		_ = f.Close()
-		return nil, true, nil
-	case !info.Mode().IsRegular(): // a device, a FIFO, a socket
-		_ = f.Close()
-		return nil, false, nil
+		return nil, nil, false, fmt.Errorf("cannot open %s: %w", q.name, err)
+	case !f.regular: // a device, a FIFO, a socket
+		f.close()
+		return nil, nil, f.folder, nil
 	}
 	if shape == nil {
 		// The folder is there, so it can be watched; and the file is looked at again, as it may have changed just before.
 		shape, since = s.set.folders.watch(full)
-		_ = f.Close()
-		if f, info, err = s.openFile(name); err != nil || !info.Mode().IsRegular() {
-			if err == nil {
-				_ = f.Close()
-			}
-			return nil, false, nil
+		f.close()
+		if f, err = s.openFile(q.name); err != nil {
+			return nil, nil, false, nil
+		}
+		if !f.regular {
+			f.close()
+			return nil, nil, false, nil
 		}
 	}
-	e, err = s.load(name, f, info)
-	if err != nil {
-		return nil, false, err
+	if e, err = s.describe(q, f); err != nil {
+		f.close()
+		return nil, nil, false, err
 	}
 	e.shape, e.since = shape, since
-	return e, false, nil
+	if e.variants[identity].Load().body != nil {
+		f.close()
+		f = nil
+	}
+	return e, f, false, nil
 }
 
-// absent is whether an error means that there is no such file for anybody who asks: it is not there, a part of its path is
-// a file, it leads out of the root, or its name is too long.
-func absent(err error) bool {
-	return err != nil && !exhausted(err)
-}
-
-// load looks a regular file up; f is open at its start and is closed here.
-func (s *Site) load(name string, f *os.File, info fs.FileInfo) (*entry, error) {
-	defer func() { _ = f.Close() }() // it was only read
-	e := &entry{site: s, name: name, modified: info.ModTime().Truncate(time.Second)}
-	kind := s.contentType(name)
-	v, err := e.read(identity, name, kind, f, info, info)
+// describe makes an entry of a file.
+func (s *Site) describe(q *question, f *file) (*entry, error) {
+	e := &entry{site: s, name: q.name, varies: q.varies, modified: f.modified.Truncate(time.Second), beside: q.beside || !s.Precompressed}
+	e.checked.Store(int64(q.now))
+	kind := s.contentType(q.name)
+	known := q.known
+	if known != nil && (known.site != s || known.name != q.name || known.varies != q.varies) {
+		known = nil
+	}
+	v, err := e.describe(identity, q.name, kind, f, &f.info, known)
 	if err != nil {
 		return nil, err
 	}
-	if s.Precompressed {
+	if s.Precompressed && q.beside {
 		for c := gzipped; c < codings; c++ {
-			if beside, sideInfo, err := s.openFile(name + sidecars[c]); err == nil {
-				if sideInfo.Mode().IsRegular() {
-					if side, err := e.read(c, name+sidecars[c], kind, beside, sideInfo, info); err == nil {
-						e.variants[c].Store(side)
+			if side, err := s.openFile(q.name + sidecars[c]); err == nil {
+				if side.regular {
+					if made, err := e.describe(c, q.name+sidecars[c], kind, side, &f.info, known); err == nil {
+						e.variants[c].Store(made)
 					}
 				}
-				_ = beside.Close()
+				side.close()
 			}
 		}
 	}
-	e.tooLarge = v.body == nil || !s.Compress || !shrinks(kind)
+	e.tooLarge = v.size > min(s.set.largest, mostEncoded) || !s.Compress || !shrinks(kind)
 	e.variants[identity].Store(v)
+	if known != nil && v == known.variants[identity].Load() {
+		// What was made of the file's body is still made of it.
+		for c := gzipped; c < codings; c++ {
+			if made := known.variants[c].Load(); made != nil && made.path == "" && e.variants[c].Load() == nil {
+				e.variants[c].Store(made)
+			}
+		}
+	}
 	return e, nil
 }
 
-// read makes a variant of an open file. original is the info of the file that it is a variant of.
-func (e *entry) read(c coding, name, kind string, f *os.File, info, original fs.FileInfo) (*variant, error) {
-	v := &variant{coding: c, path: name, size: info.Size()}
+// describe makes a variant of an open file. original is the file that it is a variant of; known may have it.
+func (e *entry) describe(c coding, name, kind string, f *file, original *info, known *entry) (*variant, error) {
 	// As nginx's: time and length, both of the file itself, so that gateways which serve copies agree. A coding is a
-	// representation of its own (RFC 9110 §8.8.3).
-	v.etag = fmt.Sprintf("\"%x-%x", original.ModTime().UnixNano(), original.Size())
+	// representation of its own (RFC 9110 §8.8.3), and may be made anew of the same file.
+	tag := append(make([]byte, 0, 48), '"')
+	tag = strconv.AppendInt(tag, original.modified.UnixNano(), 16)
+	tag = append(tag, '-')
+	tag = strconv.AppendInt(tag, original.size, 16)
 	if c != identity {
-		v.etag += "-" + codingNames[c]
+		tag = append(append(tag, '-'), codingNames[c]...)
+		tag = append(tag, '-')
+		tag = strconv.AppendInt(tag, f.size, 16)
 	}
-	v.etag += "\""
-	if v.size <= e.site.set.largest {
-		v.body = make([]byte, v.size)
-		if _, err := io.ReadFull(f, v.body); err != nil {
+	tag = append(tag, '"')
+	if known != nil {
+		if v := known.variants[c].Load(); v != nil && v.path == name && v.etag == string(tag) && f.surely(&v.was) {
+			return v, nil
+		}
+	}
+	v := &variant{coding: c, path: name, was: f.info, size: f.size, etag: string(tag)}
+	if v.size <= min(small, e.site.set.largest) {
+		var err error
+		if v.body, err = f.whole(); err != nil {
 			return nil, fmt.Errorf("cannot read %s: %w", name, err)
 		}
 	}
 	v.fields = e.fields(v, kind)
 	return v, nil
+}
+
+// open opens the file of a variant that is on the disk; nil: it is no longer what it was.
+func (e *entry) open(v *variant) *file {
+	f, err := e.site.openFile(v.path)
+	if err != nil {
+		return nil
+	}
+	if !f.is(&v.was) {
+		f.close()
+		return nil
+	}
+	return f
+}
+
+// admit keeps the body of a variant that is asked for again, if it is not too large; nil: it is sent from the disk. f is its file.
+func (e *entry) admit(v *variant, f *file) *variant {
+	if v.size > e.site.set.largest || !e.admitting.CompareAndSwap(false, true) {
+		return nil // one request reads it for all that come after
+	}
+	defer e.admitting.Store(false)
+	body, err := f.whole()
+	if err != nil {
+		return nil
+	}
+	kept := *v
+	kept.body = body
+	e.variants[v.coding].Store(&kept)
+	e.site.set.keep(e.key, e) // the memory that it holds has changed
+	return &kept
+}
+
+// trust is how long an entry is believed in without a look at its files: no event tells of changes by another host, behind
+// a symbolic link, or of a folder above.
+const trust = 2 * time.Second
+
+// recheck has the files looked at if that was long ago. It does not wait: this request is answered with what is kept.
+func (e *entry) recheck(now time.Duration) {
+	if now-time.Duration(e.checked.Load()) < trust || !e.checking.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer e.checking.Store(false)
+		for c := range e.variants {
+			if v := e.variants[c].Load(); v != nil && v.path != "" {
+				f := e.open(v)
+				if f == nil {
+					e.old.Store(true)
+					return
+				}
+				f.close()
+			}
+		}
+		e.checked.Store(int64(now))
+	}()
 }
 
 // fields are those of a 200.
@@ -180,8 +248,15 @@ func (e *entry) fields(v *variant, kind string) []exchange.Field {
 	if v.coding != identity {
 		list[3] = field("Content-Encoding", codingNames[v.coding]) // ranges are those of the file itself
 	}
+	varies := e.varies
 	if s.Precompressed || s.Compress && shrinks(kind) {
-		list = append(list, field("Vary", "Accept-Encoding"))
+		if varies != "" {
+			varies += ", "
+		}
+		varies += "Accept-Encoding"
+	}
+	if varies != "" {
+		list = append(list, field("Vary", varies))
 	}
 	if c := s.cacheControl(e.name); c != "" {
 		list = append(list, field("Cache-Control", c))
@@ -191,6 +266,9 @@ func (e *entry) fields(v *variant, kind string) []exchange.Field {
 		replaced := false
 		for i := range list {
 			if strings.EqualFold(string(list[i].Name), string(f.Name)) {
+				if exchange.EqualFold(f.Name, "vary") { // but a cache must know what we choose by
+					f.Value = append(append(append([]byte{}, list[i].Value...), ", "...), f.Value...)
+				}
 				list[i], replaced = f, true
 			}
 		}
@@ -208,8 +286,8 @@ func (s *Site) cacheControl(name string) string {
 	return s.CacheControl
 }
 
-// fresh is whether nothing in the file's folder has changed since the entry was made.
-func (e *entry) fresh() bool { return e.shape.fresh(e.since) }
+// fresh is whether nothing in the file's folder has changed since the entry was made, as far as is known.
+func (e *entry) fresh() bool { return e.shape.fresh(e.since) && !e.old.Load() }
 
 // weight is the memory that an entry holds, in bytes.
 func (e *entry) weight() uint32 {
@@ -220,11 +298,6 @@ func (e *entry) weight() uint32 {
 		}
 	}
 	return uint32(min(n, 1<<31))
-}
-
-// exhausted is whether an error is the machine's and will pass: the file may well be there.
-func exhausted(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EIO)
 }
 
 func field(name, value string) exchange.Field {

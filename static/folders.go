@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -115,6 +116,14 @@ func (f *folders) changed(e fsnotify.Event) {
 	defer f.mu.Unlock()
 	if s := f.shapes[path.Dir(e.Name)]; s != nil {
 		s.version.Add(2)
+	}
+	if e.Has(fsnotify.Create) || e.Has(fsnotify.Remove) || e.Has(fsnotify.Rename) {
+		// A folder above others may be another one now, of which these hear nothing.
+		for full, s := range f.shapes {
+			if len(full) > len(e.Name) && full[len(e.Name)] == '/' && strings.HasPrefix(full, e.Name) {
+				s.version.Add(2)
+			}
+		}
 	}
 	if s := f.shapes[e.Name]; s != nil { // the folder itself
 		s.version.Add(2)

@@ -2,6 +2,7 @@ package static
 
 import (
 	"net/http"
+	"path"
 	"strings"
 
 	"pyspeed/gateway/exchange"
@@ -15,12 +16,14 @@ type look struct {
 	x         *exchange.Exchange // d's
 	name      string
 	what      verdict
+	known     *entry // what is known under the path: without the body, or old
+	f         *file  // of what was found, if that is on the disk only
 }
 
 // begin starts a look. Called by the edge.
-func begin(r responder, x *exchange.Exchange, name string, what verdict) {
+func begin(r responder, x *exchange.Exchange, name string, what verdict, known *entry) {
 	d := exchange.Detach(x)
-	l := &look{responder: r, d: d, x: &d.Exchange, name: name, what: what}
+	l := &look{responder: r, d: d, x: &d.Exchange, name: name, what: what, known: known}
 	l.w = d.Writer
 	l.room.L = &l.mu
 	go l.run()
@@ -31,10 +34,14 @@ func (l *look) Respond(x *exchange.Exchange) { x.Source = l }
 
 // run is the look's goroutine.
 func (l *look) run() {
-	slots := l.responder.set.slots
+	slots := l.responder.slots
 	slots <- struct{}{}
-	e, status := l.find()
+	e, status := l.again()
+	if e == nil {
+		e, status = l.find()
+	}
 	<-slots
+	defer l.close()
 	if e == nil && status == http.StatusNotFound && l.responder.Pass {
 		l.d.Give(l.responder.next)
 		return
@@ -50,6 +57,31 @@ func (l *look) run() {
 	}
 }
 
+// again goes by what is known; nil: it has changed.
+func (l *look) again() (*entry, int) {
+	if l.known == nil || !l.known.serves(&l.x.Request) {
+		return nil, 0
+	}
+	v := l.known.pick(&l.x.Request)
+	if v.body != nil { // by now
+		return l.known, http.StatusOK
+	}
+	if l.f = l.known.open(v); l.f == nil {
+		return nil, 0
+	}
+	if l.known.admit(v, l.f) != nil {
+		l.close()
+	}
+	return l.known, http.StatusOK
+}
+
+func (l *look) close() {
+	if l.f != nil {
+		l.f.close()
+		l.f = nil
+	}
+}
+
 // find finds what the path names. Without an entry there is a status for an answer; 301: a folder that lacks its slash.
 func (l *look) find() (*entry, int) {
 	s := l.responder.Site
@@ -62,7 +94,8 @@ func (l *look) find() (*entry, int) {
 			}
 		}
 		for _, n := range names {
-			e, folder, err := s.find(n)
+			e, f, folder, err := s.find(&question{name: n, beside: encoded(&l.x.Request), known: l.known, now: l.x.Accepted})
+			l.f = f
 			switch {
 			case err != nil:
 				s.set.log.Error("cannot serve a static file", "cause", err)
@@ -78,22 +111,52 @@ func (l *look) find() (*entry, int) {
 			}
 		}
 		if l.what == isFolder && s.Listing {
-			if _, folder, err := s.find(l.name); err == nil && folder {
+			if l.folder(l.name) {
 				return nil, http.StatusOK
 			}
 		}
 	}
 	if s.Fallback != "" && asksForPage(&l.x.Request) {
-		if e, _, err := s.find(s.Fallback); err == nil && e != nil {
+		if e := l.page(s.Fallback, "Accept"); e != nil {
 			return e, http.StatusOK
 		}
 	}
 	if s.NotFound != "" && !s.Pass {
-		if e, _, err := s.find(s.NotFound); err == nil && e != nil {
+		if e := l.page(s.NotFound, ""); e != nil {
 			return e, http.StatusNotFound
 		}
 	}
 	return nil, http.StatusNotFound
+}
+
+// page finds a file that stands for many paths; nil: it is not there. varies is what else of the request chose it.
+func (l *look) page(name, varies string) *entry {
+	s := l.responder.Site
+	key := s.Route + "\x00" + varies + "\x00" + name // no path has a NUL
+	if l.known = s.set.recall([]byte(key)); l.known != nil {
+		l.known.recheck(l.x.Accepted)
+		if e, _ := l.again(); e != nil {
+			return e
+		}
+	}
+	e, f, _, err := s.find(&question{name: name, beside: encoded(&l.x.Request), varies: varies, known: l.known, now: l.x.Accepted})
+	if err != nil || e == nil {
+		return nil
+	}
+	l.f = f
+	e.key = key
+	s.set.keep(key, e)
+	return e
+}
+
+// folder is whether a name is that of a folder.
+func (l *look) folder(name string) bool {
+	f, err := l.responder.openFile(name)
+	if err != nil {
+		return false
+	}
+	f.close()
+	return f.folder
 }
 
 // isSite is whether a folder is one to be shown: it has an index, or is listed.
@@ -103,8 +166,11 @@ func (l *look) isSite(folder string) bool {
 		return true
 	}
 	for _, i := range s.Index {
-		if e, _, err := s.find(folder + "/" + i); err == nil && e != nil {
-			return true
+		if f, err := s.openFile(path.Join(folder, i)); err == nil {
+			f.close()
+			if f.regular {
+				return true
+			}
 		}
 	}
 	return false
@@ -151,17 +217,14 @@ func (l *look) deliver(e *entry, v *variant, p *plan) {
 	}
 	l.p, l.v = p, v
 	if v.body == nil {
-		f, info, err := e.site.openFile(v.path)
-		if err != nil || info.Size() != v.size {
-			// It has changed since it was found, a moment ago.
-			if err == nil {
-				_ = f.Close()
+		if l.f == nil || l.f.name != v.path {
+			l.close()
+			if l.f = e.open(v); l.f == nil { // it has changed since it was found, a moment ago
+				l.w.Abort(http.StatusServiceUnavailable, "")
+				return
 			}
-			l.w.Abort(http.StatusServiceUnavailable, "")
-			return
 		}
-		l.f = f
-		defer func() { _ = f.Close() }() // it was only read
+		l.file, l.slots = l.f, l.responder.slots
 	}
 	l.sender.run()
 }

@@ -120,7 +120,8 @@ func encodedSlash(raw []byte) bool {
 // source is whether a name is that of a program, which is not what is to be published.
 func source(name string) bool {
 	for _, end := range []string{".py", ".pyc", ".pyo", ".pyi", ".pyx", ".php", ".swp", ".bak", ".orig", ".sqlite3"} {
-		if strings.HasSuffix(name, end) {
+		// In any case, as the file system may not tell them apart.
+		if n := len(name) - len(end); n >= 0 && strings.EqualFold(name[n:], end) {
 			return true
 		}
 	}

@@ -54,6 +54,10 @@ func TestSources(t *testing.T) {
 	if got := s.get("/static/settings.py"); got.status != 404 {
 		t.Errorf("%d %s", got.status, got.body)
 	}
+	s.write("SETTINGS.PY", "SECRET") // as a file system would give it for settings.py that does not tell them apart
+	if got := s.get("/static/SETTINGS.PY"); got.status != 404 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
 	s = newSite(t, map[string]string{"settings.py": "SECRET"}, func(s *Settings) { s.Sources = true })
 	if got := s.get("/static/settings.py"); got.status != 200 {
 		t.Errorf("%d", got.status)

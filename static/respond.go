@@ -9,8 +9,11 @@ import (
 	"pyspeed/gateway/exchange"
 )
 
-// inline is the largest body that is handed to the edge in one go; beyond, a goroutine sends it as the client takes it. In one go the edge copies
-// it, into memory that it has to get beyond 16 KiB: a file of 64 KiB cost six times the CPU so.
+// shared is the largest file in memory that is handed to the edge in one go, which keeps what the client does not take at once;
+// beyond, a goroutine sends it as the client takes it.
+const shared = 64 << 10
+
+// inline is the largest body in parts that is: these the edge gathers, in memory that it has to get beyond 16 KiB.
 const inline = 16 << 10
 
 // plan is what a request gets of a variant.
@@ -81,27 +84,33 @@ func (p *plan) multipart(v *variant) {
 	p.fields = append(without(v.fields, "content-type"), field("Content-Type", "multipart/byteranges; boundary="+boundary))
 }
 
-// respond answers from memory. Called by the edge, or by a look.
-func (e *entry) respond(x *exchange.Exchange, v *variant) {
+// respond answers from memory; false: the body is on the disk. Called by the edge.
+func (e *entry) respond(x *exchange.Exchange, v *variant) bool {
 	p := e.plan(&x.Request, v)
-	if p.status == http.StatusOK && !p.head && v.size <= inline {
+	if p.status == http.StatusOK && !p.head && v.body != nil && v.size <= shared {
 		x.Source = nothing{}
-		_ = x.Writer.Answer(http.StatusOK, v.fields, v.body) // the fields were checked with the configuration
-		return
+		if exchange.AnswerShared(x.Writer, http.StatusOK, v.fields, v.body) != nil {
+			x.Writer.Abort(http.StatusInternalServerError, "")
+		}
+		return true
 	}
-	e.more(x, v, p)
+	return more(x, v, p)
 }
 
 // more answers with what is not just the whole of a small file.
-func (e *entry) more(x *exchange.Exchange, v *variant, p plan) {
-	if p.head || p.length <= inline {
+func more(x *exchange.Exchange, v *variant, p plan) bool {
+	switch {
+	case p.head || v.body != nil && p.length <= inline:
 		x.Source = nothing{}
 		send(x.Writer, &p, v)
-		return
+	case v.body == nil:
+		return false
+	default:
+		s := newSender(x, &p, v)
+		x.Source = s
+		go s.run()
 	}
-	s := newSender(x, &p, v)
-	x.Source = s
-	go s.run()
+	return true
 }
 
 // pieces are the parts of the variant that make the body.

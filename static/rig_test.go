@@ -104,7 +104,12 @@ func (e *edge) wait(t testing.TB) *edge {
 
 // start gives one request to r; lines are its fields.
 func start(r exchange.Responder, lazy bool, method, path string, lines ...string) *edge {
-	x := &exchange.Exchange{}
+	return startAt(r, 0, lazy, method, path, lines...)
+}
+
+// startAt is start at that time of the gateway's clock.
+func startAt(r exchange.Responder, now time.Duration, lazy bool, method, path string, lines ...string) *edge {
+	x := &exchange.Exchange{Accepted: now}
 	e := &edge{x: x, lazy: lazy, ended: make(chan struct{})}
 	x.Writer = e
 	x.Request.Method, x.Request.RawPath, x.Request.Path = []byte(method), []byte(path), []byte(path)
@@ -191,6 +196,14 @@ func (s *site) get(path string, lines ...string) *edge {
 	return start(s.r, false, "GET", path, lines...).wait(s.t)
 }
 
+// kept is what is known under a path, if it is not old.
+func (set *Set) kept(path []byte) *entry {
+	if e := set.recall(path); e != nil && e.fresh() {
+		return e
+	}
+	return nil
+}
+
 // kept asks until the file is in memory.
 func (s *site) kept(path string) {
 	s.t.Helper()
@@ -198,6 +211,22 @@ func (s *site) kept(path string) {
 	for s.set.kept([]byte(path)) == nil {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("%s is not kept", path)
+		}
+		s.get(path)
+	}
+}
+
+// admitted asks until the file's body is in memory.
+func (s *site) admitted(path string) {
+	s.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		s.kept(path)
+		if e := s.set.kept([]byte(path)); e != nil && e.variants[identity].Load().body != nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the body of %s is not kept", path)
 		}
 		s.get(path)
 	}

@@ -1,10 +1,7 @@
 package static
 
 import (
-	"errors"
-	"io"
 	"net/http"
-	"os"
 	"sync"
 
 	"pyspeed/gateway/exchange"
@@ -19,10 +16,11 @@ const piece = 256 << 10
 // sender sends a file as fast as the client takes it. Its goroutine reads and writes; the edge calls Drained and
 // Cancelled.
 type sender struct {
-	w exchange.Writer
-	p *plan
-	v *variant
-	f *os.File // nil: it is in memory
+	w     exchange.Writer
+	p     *plan
+	v     *variant
+	file  *file         // nil: it is in memory
+	slots chan struct{} // one is held while the file is read
 
 	mu   sync.Mutex
 	room sync.Cond
@@ -73,7 +71,7 @@ func (s *sender) run() {
 
 // span sends a part of the file; false: the client has left, or the file has.
 func (s *sender) span(part span) bool {
-	if s.f == nil {
+	if s.file == nil {
 		for part.n > 0 {
 			n := min(part.n, piece)
 			if !s.give(s.v.body[part.start : part.start+n]) {
@@ -87,12 +85,11 @@ func (s *sender) span(part span) bool {
 	defer pieces.Put(buffer)
 	for part.n > 0 {
 		b := (*buffer)[:min(part.n, piece)]
-		n, err := s.f.ReadAt(b, part.start)
-		if n == 0 {
-			return false // it has become shorter: the client must not take it for whole
-		}
-		if !s.give(b[:n]) || err != nil && !errors.Is(err, io.EOF) {
-			return false
+		s.slots <- struct{}{}
+		n, err := s.file.readAt(b, part.start)
+		<-s.slots
+		if err != nil || !s.give(b[:n]) {
+			return false // an end: it has become shorter, and the client must not take it for whole
 		}
 		part.start, part.n = part.start+int64(n), part.n-int64(n)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path"
 	"strings"
 	"sync/atomic"
@@ -43,8 +42,9 @@ type Settings struct {
 // Site serves one folder.
 type Site struct {
 	Settings
-	set  *Set
-	root atomic.Pointer[os.Root]
+	set   *Set
+	root  atomic.Pointer[root]
+	slots chan struct{} // of goroutines that use the disk; each site has its own, as one disk may hang
 }
 
 // Set is all sites of a gateway with the memory that they share. Safe for concurrent use.
@@ -54,15 +54,17 @@ type Set struct {
 	largest int64                        // file that is kept in memory
 	folders *folders
 	log     *slog.Logger
-	slots   chan struct{} // of goroutines that look at the disk
+	// encoding is held by who encodes a file: one at a time, as the processors are for others.
+	encoding chan struct{}
 }
 
-// mostLooks is how many requests ask the disk at once; more wait for it, each on its own goroutine.
+// mostLooks is how many requests use a site's disk at once, each a thread of the system's; more wait for it, each on its own
+// goroutine.
 const mostLooks = 64
 
 // Open makes a set of sites; memory is for the files that are kept, in bytes. Close it.
 func Open(list []Settings, memory int64, log *slog.Logger) (*Set, error) {
-	set := &Set{log: log, slots: make(chan struct{}, mostLooks), folders: newFolders(log)}
+	set := &Set{log: log, encoding: make(chan struct{}, 1), folders: newFolders(log)}
 	if memory > 0 {
 		set.largest = max(memory/4, 1)
 		cache, err := otter.New(&otter.Options[string, *entry]{
@@ -74,7 +76,7 @@ func Open(list []Settings, memory int64, log *slog.Logger) (*Set, error) {
 		set.cache = cache
 	}
 	for _, settings := range list {
-		s := &Site{Settings: settings, set: set}
+		s := &Site{Settings: settings, set: set, slots: make(chan struct{}, mostLooks)}
 		set.sites = append(set.sites, s)
 		if err := s.open(); err != nil {
 			set.Close()
@@ -86,12 +88,12 @@ func Open(list []Settings, memory int64, log *slog.Logger) (*Set, error) {
 
 // open opens the root, in place of the one that was open.
 func (s *Site) open() error {
-	root, err := os.OpenRoot(s.Root)
+	root, err := openRoot(s.Root)
 	if err != nil {
 		return fmt.Errorf("cannot serve %s: %w; set root to a folder that can be read", s.Root, err)
 	}
 	if old := s.root.Swap(root); old != nil {
-		_ = old.Close() // nothing was written
+		old.close()
 	}
 	return nil
 }
@@ -119,7 +121,7 @@ func (set *Set) Close() {
 	set.folders.close()
 	for _, s := range set.sites {
 		if root := s.root.Load(); root != nil {
-			_ = root.Close() // nothing was written
+			root.close()
 		}
 	}
 }
@@ -152,16 +154,24 @@ func (r responder) Respond(x *exchange.Exchange) {
 		answer(x, 405, allow, "")
 		return
 	}
+	var known *entry
 	// What is kept had a name that is allowed, or it would not be kept.
 	if len(q.RawPath) == len(q.Path) || !encodedSlash(q.RawPath) {
-		if e := s.set.kept(q.Path); e != nil && e.site == s {
-			if v := e.pick(q); v.body != nil {
-				e.respond(x, v)
-				return
+		if e := s.set.recall(q.Path); e != nil && e.site == s {
+			if e.serves(q) {
+				e.recheck(x.Accepted)
+				if e.respond(x, e.pick(q)) {
+					return
+				}
 			}
+			known = e
 		}
 	}
-	file, what := name(q.Path[len(s.Route):], q.RawPath, s.Hidden)
+	rest := q.Path[len(s.Route):]
+	file, what := name(rest, q.RawPath, s.Hidden)
+	if len(rest) == 0 && s.Route != "" {
+		what = isFile // a folder that lacks its slash
+	}
 	if what == isFile && !s.Sources && source(file) || s.Types != nil && (what == isBad || s.Types[path.Ext(file)] == "") {
 		what = isNone
 	}
@@ -173,28 +183,24 @@ func (r responder) Respond(x *exchange.Exchange) {
 		r.next.Respond(x)
 		return
 	}
-	begin(r, x, file, what)
+	begin(r, x, file, what, known)
 }
 
-// kept finds an entry by its path; it allocates nothing.
-func (set *Set) kept(p []byte) *entry {
+// recall finds what is known under a path, be it old; it allocates nothing.
+func (set *Set) recall(p []byte) *entry {
 	if set.cache == nil || len(p) == 0 {
 		return nil
 	}
-	e, ok := set.cache.GetIfPresent(unsafe.String(&p[0], len(p))) // the key is only compared
-	if !ok {
-		return nil
-	}
-	if !e.fresh() {
-		set.cache.Invalidate(string(p))
-		return nil
-	}
+	e, _ := set.cache.GetIfPresent(unsafe.String(&p[0], len(p))) // the key is only compared
 	return e
 }
 
+// serves is whether an entry is all that has to be known for a request.
+func (e *entry) serves(q *exchange.Request) bool { return e.fresh() && (e.beside || !encoded(q)) }
+
 // keep keeps an entry under its path.
 func (set *Set) keep(p string, e *entry) {
-	if set.cache != nil && e.shape.watched() {
+	if set.cache != nil && e.fresh() && e.shape.watched() {
 		set.cache.Set(p, e)
 	}
 }

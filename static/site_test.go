@@ -379,7 +379,7 @@ func TestSlowClient(t *testing.T) {
 	for _, memory := range []bool{false, true} {
 		s := newSite(t, map[string]string{"big.bin": body}, nil)
 		if memory {
-			s.kept("/static/big.bin")
+			s.admitted("/static/big.bin")
 		} else {
 			s.set.largest = 0
 		}
@@ -485,6 +485,135 @@ func TestTypes(t *testing.T) {
 	for _, path := range []string{"/static/a.CSS", "/static/b.js", "/static/none", "/static/x.css", "/static/x.css/y", "/static/missing.css", "/static/%00.css", "/static/", "/static"} {
 		if e := s.get(path); e.field("content-type") != "text/x-app" {
 			t.Errorf("%s: %d %v", path, e.status, e.fields)
+		}
+	}
+}
+
+// TestAdmission: the body of a larger file is in memory from its second request on, and one that has changed meanwhile is not
+// taken for what it was.
+func TestAdmission(t *testing.T) {
+	s := newSite(t, map[string]string{"a.bin": text(3 * small), "b.bin": text(3 * small), "huge.bin": text(3 * small)}, nil)
+	in := func(path string) bool {
+		e := s.set.kept([]byte(path))
+		return e != nil && e.variants[identity].Load().body != nil
+	}
+	if s.kept("/static/a.bin"); in("/static/a.bin") {
+		t.Error("the first request reads it in")
+	}
+	if e := start(s.r, false, "HEAD", "/static/a.bin").wait(t); e.status != 200 || in("/static/a.bin") {
+		t.Errorf("HEAD reads it in: %d", e.status)
+	}
+	if e := s.get("/static/a.bin"); string(e.body) != text(3*small) || !in("/static/a.bin") {
+		t.Errorf("the second request does not read it in: %d bytes", len(e.body))
+	}
+	s.kept("/static/b.bin")
+	e := s.set.kept([]byte("/static/b.bin"))
+	s.write("b.bin", text(3 * small)[1:]+"!")
+	later := time.Now().Add(time.Hour)
+	if err := os.Chtimes(filepath.Join(s.root, "b.bin"), later, later); err != nil {
+		t.Fatal(err)
+	}
+	if f := e.open(e.variants[identity].Load()); f != nil {
+		t.Error("a file of another time is taken for the one that was described")
+	}
+	if e := s.get("/static/b.bin"); string(e.body) != text(3 * small)[1:]+"!" {
+		t.Error("not what is on the disk")
+	}
+	s.set.largest = small
+	s.kept("/static/huge.bin")
+	for range 3 {
+		if e := s.get("/static/huge.bin", "Range: bytes=5-14"); e.status != 206 || string(e.body) != text(3 * small)[5:15] || in("/static/huge.bin") {
+			t.Errorf("%d %q", e.status, e.body)
+		}
+	}
+}
+
+// TestBesideLater: encodings beside a file are looked for when a client first takes one.
+func TestBesideLater(t *testing.T) {
+	s := newSite(t, map[string]string{"a.js": text(100), "a.js.br": "br", "l.js": text(3 * small), "l.js.gz": text(2 * small)}, nil)
+	for _, accepts := range []string{"identity", "br;q=0", "x"} {
+		if e := s.get("/static/a.js", "Accept-Encoding: "+accepts); string(e.body) != text(100) {
+			t.Errorf("%s: %q", accepts, e.body)
+		}
+	}
+	s.kept("/static/a.js")
+	for range 3 {
+		if e := s.get("/static/a.js", "Accept-Encoding: br"); string(e.body) != "br" {
+			t.Errorf("%q", e.body)
+		}
+		if e := s.get("/static/a.js"); string(e.body) != text(100) {
+			t.Errorf("%q", e.body)
+		}
+		if e := s.get("/static/l.js"); string(e.body) != text(3*small) {
+			t.Errorf("%d bytes", len(e.body))
+		}
+		if e := s.get("/static/l.js", "Accept-Encoding: gzip"); string(e.body) != text(2*small) || e.field("content-encoding") != "gzip" {
+			t.Errorf("%d bytes, %v", len(e.body), e.fields)
+		}
+	}
+}
+
+// TestReopenUnderLoad: no request is lost while the root is exchanged.
+func TestReopenUnderLoad(t *testing.T) {
+	s := newSite(t, map[string]string{"a.txt": "one"}, nil)
+	s.set.cache = nil // each goes to the disk
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range 2000 {
+			if err := s.set.Reopen(); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for {
+		if e := s.get("/static/a.txt"); e.status != 200 || string(e.body) != "one" {
+			t.Fatalf("%d %q", e.status, e.body)
+		}
+		select {
+		case <-ended:
+			return
+		default:
+		}
+	}
+}
+
+// TestVary: what the operator adds does not hide what the answer is chosen by.
+func TestVary(t *testing.T) {
+	s := newSite(t, map[string]string{"a.js": "1"}, func(s *Settings) { s.Fields = append(s.Fields, field("Vary", "Origin")) })
+	if e := s.get("/static/a.js"); e.field("vary") != "Accept-Encoding, Origin" {
+		t.Errorf("%v", e.fields)
+	}
+}
+
+// TestRouteWithoutSlash: relative links of the index need it.
+func TestRouteWithoutSlash(t *testing.T) {
+	s := newSite(t, map[string]string{"index.html": "1"}, nil)
+	if e := s.get("/static"); e.status != 301 || e.field("location") != "/static/" {
+		t.Errorf("%d %v", e.status, e.fields)
+	}
+	if e := s.get("/static/"); string(e.body) != "1" {
+		t.Errorf("%d %q", e.status, e.body)
+	}
+	s = newSite(t, map[string]string{"a": "1"}, nil)
+	if e := s.get("/static"); e.status != 404 {
+		t.Errorf("%d", e.status)
+	}
+}
+
+// TestEncodingsInTurn: one file is encoded at a time, whatever is asked for.
+func TestEncodingsInTurn(t *testing.T) {
+	s := newSite(t, map[string]string{"a.js": text(5000)}, nil)
+	s.set.encoding <- struct{}{} // another one is
+	for range 3 * hot {
+		if e := s.get("/static/a.js", "Accept-Encoding: gzip"); e.field("content-encoding") != "" {
+			t.Fatal("two are encoded at once")
+		}
+	}
+	<-s.set.encoding
+	for deadline := time.Now().Add(30 * time.Second); s.get("/static/a.js", "Accept-Encoding: gzip").field("content-encoding") == ""; {
+		if time.Now().After(deadline) {
+			t.Fatal("its turn never comes")
 		}
 	}
 }

@@ -117,7 +117,7 @@ func (d *delivery) send(w exchange.Writer) {
 			w.End()
 		}
 	} else {
-		err = w.Answer(d.status, d.fields, d.body)
+		err = exchange.AnswerShared(w, d.status, d.fields, d.body) // what is stored stays as it is
 	}
 	if err != nil { // the edge took the same fields before
 		w.Abort(http.StatusInternalServerError, "")

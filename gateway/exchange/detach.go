@@ -88,6 +88,12 @@ func (s settling) Answer(status int, fields []Field, body []byte) error {
 	return s.Writer.Answer(status, fields, body)
 }
 
+// AnswerShared implements SharedAnswerer.
+func (s settling) AnswerShared(status int, fields []Field, body []byte) error {
+	s.settle()
+	return AnswerShared(s.Writer, status, fields, body)
+}
+
 // End implements Writer.
 func (s settling) End() {
 	s.settle()

@@ -118,6 +118,20 @@ type Writer interface {
 	Abort(status int, reason string)
 }
 
+// SharedAnswerer is a Writer that can send memory which nobody changes without a copy of its own.
+type SharedAnswerer interface {
+	// AnswerShared is Writer.Answer with a body that stays as it is for good.
+	AnswerShared(status int, fields []Field, body []byte) error
+}
+
+// AnswerShared is w.Answer with a body that nobody will ever change: where w is an edge's, it is not copied.
+func AnswerShared(w Writer, status int, fields []Field, body []byte) error {
+	if s, ok := w.(SharedAnswerer); ok {
+		return s.AnswerShared(status, fields, body)
+	}
+	return w.Answer(status, fields, body)
+}
+
 // Source is what an edge calls back while an answer is under way. Neither
 // method may block; both may be called from any goroutine.
 type Source interface {

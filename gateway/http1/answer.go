@@ -14,8 +14,9 @@ import (
 // time calls its methods; they gather into out, and Flush and End hand that over to
 // the connection's owner.
 type answer struct {
-	s   *Session
-	out []byte
+	s      *Session
+	out    []byte
+	shared []byte // the end of the body, after out: memory of the responder's that nobody changes
 
 	// What Head needs to know of the request, copied so that the owner may go on.
 	minor     uint8
@@ -116,6 +117,25 @@ func (r *answer) Answer(status int, fields []exchange.Field, body []byte) error 
 		r.Body(body)
 		r.End()
 	}
+	return nil
+}
+
+// AnswerShared implements exchange.SharedAnswerer.
+func (r *answer) AnswerShared(status int, fields []exchange.Field, body []byte) error {
+	if len(body) < directWrite || status < 200 {
+		return r.Answer(status, fields, body)
+	}
+	if err := r.start(status, fields, int64(len(body))); err != nil {
+		return err
+	}
+	if r.framing != FramingLength || r.left != int64(len(body)) || r.dead.Load() {
+		r.Body(body)
+	} else {
+		r.bodyBytes += r.left
+		r.left = 0
+		r.shared = body
+	}
+	r.End()
 	return nil
 }
 

@@ -65,8 +65,8 @@ func (s *Session) end() {
 	// From here on the responder hears no more of it, whatever the write below leads to.
 	s.x.Source = nil
 	s.dropBody()
-	s.write(r.out, nil)
-	r.out = putBuffer(r.out)
+	s.write(r.out, r.shared)
+	r.out, r.shared = putBuffer(r.out), nil
 	s.dispatched = false
 	s.x.Status = r.status
 	s.x.BytesOut = r.bodyBytes
