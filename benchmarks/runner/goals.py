@@ -64,6 +64,7 @@ for _name in ("memory-flask-preload", "memory-fastapi-preload"):
 # Issue 6: what a cached answer is worth.
 GOALS["flask-list-cached"] = Goal(ratio=27.0, won=0.7)
 GOALS["fastapi-list-cached"] = Goal(ratio=29.0, won=0.7)
+GOALS["fastapi-typed-list-cached"] = Goal(ratio=10.0, won=0.7)
 # Issue 6: what orjson brings the frameworks, five of seven rounds.
 GOALS["fastapi-json-accelerate"] = Goal(ratio=1.5, over=(("uvicorn", 6.0),), won=0.7)
 GOALS["flask-json-accelerate"] = Goal(ratio=1.0, over=(("pyspeed-default", 1.4),), won=0.7)
