@@ -46,6 +46,8 @@ def find_behind(
 ) -> Optional[ModuleSpec]:
     """What the finders say that come after ``me``."""
     finders = list(sys.meta_path)
+    if me not in finders:
+        return None  # it has been taken out meanwhile, and the import system asks the others by itself
     for finder in finders[finders.index(me) + 1 :]:
         if hasattr(finder, "find_spec"):
             spec = finder.find_spec(name, path, target)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import enum
+import functools
 import json
+import os
+import subprocess
 import sys
+import textwrap
 import threading
 import types
 from collections import OrderedDict, namedtuple
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, Callable, Iterator, List
 from uuid import UUID
 
 import pytest
@@ -32,6 +35,17 @@ class Color(enum.Enum):
 
 class Kind(str, enum.Enum):
     A = "a"
+
+
+class Code(bytes, enum.Enum):
+    """Its value is a text; marshal takes its members for bytes, and orjson writes their values."""
+
+    A = "a"
+
+    def __new__(cls, value: str) -> Any:
+        made = bytes.__new__(cls, value.encode())
+        made._value_ = value
+        return made
 
 
 Point = namedtuple("Point", "x y")
@@ -71,6 +85,7 @@ def begun() -> Iterator[None]:
             {1: 2},
             Color.RED,
             [Kind.A],
+            {"a": [Code.A, 1]},
             Point(1, 2),
             b"",
             [object()],
@@ -80,6 +95,9 @@ def begun() -> Iterator[None]:
         *(
             [Color.RED, WHEN],
             {"a": datetime.datetime(2024, 1, 2)},
+            {1, float("nan")},
+            {1, 2**64},
+            {Color.RED},
             (x for x in "a"),
             [1j],
             ...,
@@ -122,6 +140,32 @@ def test_what_the_caller_knows(encode: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        *((ValueError, False), (TypeError, False), (OverflowError, False), (RecursionError, False)),
+        *((KeyboardInterrupt, True), (TimeoutError, True), (type("Late", (Exception,), {}), True)),
+    ],
+)
+def test_what_a_conversion_raises(orjson: exact.Orjson, error: Any, passes: bool) -> None:
+    """What tells that it cannot convert is raised by the original code again; what comes from elsewhere goes on."""
+
+    def convert(value: Any) -> Any:
+        raise error("not now")
+
+    encode = orjson.encoder({datetime.date: convert})
+    if passes:
+        with pytest.raises(error, match="not now"):
+            encode([WHEN])
+    else:
+        assert encode([WHEN]) is exact.UNSURE
+
+
+@pytest.mark.parametrize("made", [float("nan"), 2**64, object(), Text("a"), [1], Color.RED])
+def test_what_a_conversion_makes(orjson: exact.Orjson, made: Any) -> None:
+    assert orjson.encoder({datetime.date: lambda when: made})([WHEN, None]) is exact.UNSURE
+
+
 def test_sorted_keys(orjson: exact.Orjson) -> None:
     value = {"b": {"z": 1, "y": 2}, "a": 3, "é": 4, "😀": 5, "\uffff": 6}
     expected = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
@@ -159,6 +203,238 @@ def test_threads_share_an_encoder(encode: Any) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+# Each changes the value while it is written, as another thread can; all have crashed a worker, or repeated keys.
+CHANGES = {
+    "list": """
+        value = [{"number": number, "when": WHEN} for number in range(200)]
+        before = expected(value)
+
+        def change():
+            del value[1:]
+            value.extend([None] * 50)
+        """,
+    "dict": """
+        value = {"key%d" % number: [number, WHEN] for number in range(200)}
+        before = expected(value)
+
+        def change():
+            for number in range(0, 200, 2):
+                del value["key%d" % number]
+            value.update(("more%d" % number, number) for number in range(300))
+        """,
+    "nested": """
+        value = [[WHEN], {"rows": [{"when": WHEN, "number": number} for number in range(200)]}]
+        before = '[["made"],{"rows":[]}]'
+
+        def change():
+            value[1]["rows"].clear()
+        """,
+    "ordered": """
+        value = OrderedDict((str(number), WHEN) for number in range(200))
+        before = expected(value)
+
+        def change():
+            value.clear()
+        """,
+    "set": """
+        value = [WHEN, {WHEN}, set(range(200))]
+        before = '["made",["made"],[]]'
+
+        def change():
+            value[2].clear()
+        """,
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_value_that_is_changed_meanwhile(orjson: exact.Orjson, name: str) -> None:
+    """By what runs in a conversion; in a process of its own, which may crash."""
+    script = """
+        import datetime, gc, json
+        from collections import OrderedDict
+        import orjson
+        from pyspeed.accelerate import exact
+
+        WHEN = datetime.date(2024, 2, 29)
+
+        def expected(value):
+            return json.dumps(value, default=lambda when: "made", separators=(",", ":"))
+        %s
+        changed = []
+
+        def convert(when):
+            if not changed:
+                changed.append(True)
+                change()
+                gc.collect()
+                [bytearray(number) for number in range(2000)]
+            return "made"
+
+        data = exact.Orjson(orjson).encoder({datetime.date: convert}, lists=(set,))(value)
+        assert changed and data == before.encode(), (data, before)
+    """
+    done = run_script(script % CHANGES[name])
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def run_script(script: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(accelerate.__file__).resolve().parents[2])}
+    return subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+class Told(enum.Enum):
+    A = 1
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]
+        raise AssertionError("orjson has run Python")
+
+
+@pytest.mark.parametrize("value", [[Told.A], {"a": {"b": Told.A}}, [WHEN, Told.A]])
+def test_an_enum_is_not_asked(encode: Any, value: Any) -> None:
+    assert encode(value) is exact.UNSURE
+
+
+def outcomes_of_changes(encode: Any, make: Callable[[], Any], change: Callable[[Any], None]) -> List[Any]:
+    """What is written of a value that is changed once, before each instruction at which another thread may run."""
+    outcomes: List[Any] = []
+    done = True
+    while done:
+        value, done, left = make(), False, len(outcomes)
+
+        def local(frame: Any, event: str, argument: Any) -> Any:
+            nonlocal done, left
+            if event == "opcode":
+                if left == 0:
+                    done = True
+                    change(value)  # noqa: B023
+                left -= 1
+            return local
+
+        def trace(frame: Any, event: str, argument: Any) -> Any:
+            if frame.f_code.co_filename != exact.__file__:
+                return None
+            frame.f_trace_opcodes = True
+            return local
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            outcome = encode(value)
+        finally:
+            sys.settrace(before)
+        outcomes.append(outcome)
+    return outcomes
+
+
+@pytest.mark.parametrize("special", [float("nan"), Color.RED, Code.A, WHEN, Text("a"), 2**64])
+def test_a_value_that_is_changed_at_any_instruction(encode: Any, special: Any) -> None:
+    """What is written has been looked at: no thread can come between."""
+
+    def change(value: Any) -> None:
+        value["a"][0] = special
+
+    outcomes = outcomes_of_changes(encode, lambda: {"a": [1.5, None]}, change)
+    assert len(outcomes) > 10
+    dated = b'{"a":["2024-02-29",null]}'
+    assert {b'{"a":[1.5,null]}', dated if special is WHEN else exact.UNSURE} == set(outcomes)
+
+
+@pytest.mark.parametrize("special", [float("nan"), Color.RED, Code.A, Text("a"), 2**64])
+def test_a_value_with_more_that_is_changed_at_any_instruction(encode: Any, special: Any) -> None:
+    def change(value: Any) -> None:
+        value["a"][1] = special
+
+    outcomes = outcomes_of_changes(encode, lambda: {"when": WHEN, "a": [None, 1.5]}, change)
+    assert len(outcomes) > 50
+    assert set(outcomes) == {b'{"when":"2024-02-29","a":[null,1.5]}', exact.UNSURE}
+
+
+OF_JSON = {
+    "dumps": lambda patch: patch.setattr(json, "dumps", lambda *args, **kwargs: "own"),
+    "JSONEncoder": lambda patch: patch.setattr(json, "JSONEncoder", type("Own", (json.JSONEncoder,), {})),
+    "encode": lambda patch: patch.setattr(json.JSONEncoder, "encode", lambda self, o: "own"),
+    "iterencode": lambda patch: patch.setattr(json.JSONEncoder, "iterencode", lambda self, o, _one_shot=False: ["own"]),
+    "init": lambda patch: patch.setattr(json.JSONEncoder, "__init__", lambda self, **kwargs: None),
+    "c_make_encoder": lambda patch: patch.setattr("json.encoder.c_make_encoder", None),
+    "encode_basestring": lambda patch: patch.setattr("json.encoder.encode_basestring", lambda s: '"own"'),
+    "encode_basestring_ascii": lambda patch: patch.setattr("json.encoder.encode_basestring_ascii", lambda s: '"own"'),
+}
+
+
+@pytest.mark.parametrize("name", OF_JSON)
+def test_a_json_that_writes_otherwise(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert exact.writes(json)
+    OF_JSON[name](monkeypatch)
+    assert not exact.writes(json)
+
+
+@pytest.mark.parametrize("name", ["encode", "iterencode", "__init__"])
+def test_an_encoder_that_writes_otherwise(name: str) -> None:
+    class Own(json.JSONEncoder):
+        def default(self, o: Any) -> Any:
+            return "own"
+
+    assert exact.writes(json, Own)
+    setattr(Own, name, lambda self, *args, **kwargs: None)
+    assert not exact.writes(json, Own)
+
+
+def test_a_json_that_reads_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = json.JSONDecoder(parse_float=str)
+    has = vars(json._default_decoder)  # type: ignore[attr-defined]
+    changes: List[Any] = [
+        *((json, "loads", own.decode), (json, "_default_decoder", own)),
+        *((json.JSONDecoder, "decode", own.decode), (json.JSONDecoder, "raw_decode", own.raw_decode)),
+    ]
+    for owner, name, new in changes:
+        assert exact.reads(json)
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, new)
+            assert not exact.reads(json)
+    for name in ("scan_once", "decode"):
+        assert exact.reads(json)
+        with monkeypatch.context() as patch:
+            patch.setitem(has, name, getattr(own, name))
+            assert not exact.reads(json)
+    assert exact.reads(json)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("json.dumps = lambda *args, **kwargs: 'own'", "json.dumps"),
+        ("json.JSONEncoder.iterencode = lambda *args, **kwargs: ['own']", "JSONEncoder.iterencode"),
+        ("json.JSONEncoder = json.encoder.JSONEncoder = type('Own', (json.JSONEncoder,), {})", "Own.encode"),
+        ("json.encoder.c_make_encoder = None", "parts of json"),
+        ("json._default_decoder = json.JSONDecoder(parse_float=str)", "parts of json"),
+        ("json._default_decoder = json.JSONDecoder(object_pairs_hook=list)", "parts of json"),
+        ("json.JSONDecoder.decode = lambda self, s: 'own'", "JSONDecoder.decode"),
+    ],
+    ids=["dumps", "iterencode", "JSONEncoder", "c_make_encoder", "parse_float", "pairs", "decode"],
+)
+def test_a_json_that_was_replaced_before(orjson: exact.Orjson, change: str, told: str) -> None:
+    script = """
+        import json, json.decoder, json.encoder
+        %s
+        import orjson
+        from pyspeed.accelerate import exact
+
+        try:
+            exact.Orjson(orjson)
+        except exact.Unusable as error:
+            print(error)
+    """
+    done = run_script(script % change)
+    assert done.stdout == "the application has replaced %s, and that stays so\n" % told, done.stderr
 
 
 def test_an_orjson_that_behaves_otherwise(orjson: exact.Orjson) -> None:
@@ -210,6 +486,34 @@ def test_only_what_is_ours_is_undone() -> None:
     assert (Owner.first, Owner.second, hasattr(Owner, "third")) == (1, 200, False)
 
 
+def test_what_is_ours_is_known() -> None:
+    """A wrapper that has copied the attributes of a function is not."""
+
+    def old() -> None:
+        pass
+
+    def new() -> None:
+        pass
+
+    class Owner:
+        method = old
+
+    made = patches.Patches()
+    made.replace(Owner, "method", new)
+    assert made.there(Owner, "method") is new
+    assert made.there(Owner, "other") is None
+
+    class Derived(Owner):
+        pass
+
+    assert made.there(Derived, "method") is None
+    Owner.method = functools.wraps(new)(lambda: None)
+    assert made.there(Owner, "method") is None
+    Owner.method = new
+    made.undo()
+    assert made.there(Owner, "method") is None
+
+
 def test_modules_are_changed_when_they_are_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     for name in ("changed_one", "changed_two", "left_alone"):
@@ -235,73 +539,60 @@ def test_modules_are_changed_when_they_are_imported(tmp_path: Path, monkeypatch:
     assert changed_one.__spec__.loader is changed_one.__loader__
     for name in ("changed_one", "changed_two", "left_alone"):
         del sys.modules[name]
+    # An import that has begun on another thread may ask it still.
+    sys.meta_path.remove(changer)
+    assert changer.find_spec("changed_one") is None
 
 
-def test_without_a_gil(monkeypatch: pytest.MonkeyPatch, begun: None) -> None:
+@pytest.mark.parametrize("imported", [True, False])
+def test_without_a_gil(monkeypatch: pytest.MonkeyPatch, begun: None, imported: bool) -> None:
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     monkeypatch.delitem(sys.modules, "orjson", raising=False)
+    if imported:
+        monkeypatch.setitem(sys.modules, "orjson", types.ModuleType("orjson"))
     accelerate.end()
     accelerate.begin()
     assert accelerate._load() is None
-    assert "orjson" not in sys.modules
+    assert ("orjson" in sys.modules) == imported
     told = accelerate.report()
     assert told["accelerated"] == told["accelerated_later"] == []
     assert len(told["not_accelerated"]) == 1 and "runs without the GIL" in told["not_accelerated"][0]
 
 
 def test_begin_is_idempotent(begun: None) -> None:
+    changer, finders = accelerate._changer, list(sys.meta_path)
+    assert changer is not None and finders[0] is changer
     accelerate.begin()
-    assert sum(isinstance(finder, imports.Changer) and finder is accelerate._changer for finder in sys.meta_path) == 1
+    assert accelerate._changer is changer
+    assert sys.meta_path == finders
+    accelerate.end()
+    assert sys.meta_path == finders[1:]
 
 
-def test_the_copy_is_left_out(orjson: exact.Orjson, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FastAPI's answer is written from what the endpoint returned; a response class of its own gets a copy."""
-    fastapi = pytest.importorskip("fastapi")
-    from fastapi.responses import JSONResponse
-
-    copies: List[bytes] = []
-    copy = exact.Orjson.copy
-
-    def counting(self: Any, data: bytes) -> Any:
-        copies.append(data)
-        return copy(self, data)
-
-    class Own(JSONResponse):
-        pass
-
-    monkeypatch.setattr(exact.Orjson, "copy", counting)
-    answer = {"a": [1e-7, WHEN]}
-    app = fastapi.FastAPI()
-
-    @app.get("/plain")
-    async def plain():  # type: ignore[no-untyped-def]
-        return answer
-
-    app.get("/own", response_class=Own)(plain)
-
-    def ask(path: str) -> bytes:
-        body = b""
-
-        async def receive() -> Any:
-            return {"type": "http.request"}
-
-        async def send(message: Any) -> None:
-            nonlocal body
-            body += message.get("body", b"")
-
-        scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "root_path": ""}
-        asyncio.run(app(scope, receive, send))
-        return body
-
-    expected = b'{"a":[1e-07,"2024-02-29"]}'
-    assert ask("/plain") == ask("/own") == expected
+@pytest.mark.parametrize("has_it", [True, False])
+def test_what_may_be_imported_yet(
+    orjson: exact.Orjson, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_it: bool
+) -> None:
+    """Before 2.2 Flask has no providers: it is not said that they will be accelerated."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "flask"]:
+        monkeypatch.delitem(sys.modules, name)
+    folder = tmp_path / "flask" / "json"
+    folder.mkdir(parents=True)
+    (tmp_path / "flask" / "__init__.py").write_text("from . import json\n")
+    (folder / "__init__.py").write_text("")
+    if has_it:
+        (folder / "provider.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
     accelerate.begin()
     try:
-        assert ask("/plain") == expected.replace(b"07", b"7")
-        assert copies == []
-        assert ask("/own") == expected.replace(b"07", b"7")
-        assert len(copies) == 1
+        import flask
+
+        assert flask.__file__ == str(tmp_path / "flask" / "__init__.py")
+        accelerate._load()
+        told = accelerate.report()["accelerated_later"]
+        assert ("Flask's jsonify and get_json" in told) == has_it
+        assert "flask.json.provider" not in sys.modules
     finally:
         accelerate.end()
-    assert ask("/plain") == ask("/own") == expected
-    assert len(copies) == 1
+        for name in ("flask", "flask.json"):
+            sys.modules.pop(name, None)

@@ -16,6 +16,7 @@ import os
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 # Last: in the checkout the package's folder must not hide anything.
@@ -24,21 +25,31 @@ sys.path.append(str(HERE.parents[1] / "pyshim"))
 os.environ["DJANGO_SETTINGS_MODULE"] = "django_settings"
 
 import customised  # noqa: E402
+import earlier  # noqa: E402
+import fastapi.encoders  # noqa: E402
 import surfaces  # noqa: E402
 import values  # noqa: E402
 from pyspeed import accelerate  # noqa: E402
 from pyspeed.accelerate import exact  # noqa: E402
 
+# What stays with the frameworks, and what does in some versions only: a response model of Any.
+LEFT = ("flask indented", "rest indented", "jsonable_encoder exclude_none", "fastapi /anything")
+
 
 class Counts:
-    """How often an encoder or decoder was asked, and how often it was sure."""
+    """How often an encoder or decoder was asked, and how often it was sure, in all and in each surface."""
+
+    now = ""  # the surface
 
     def __init__(self) -> None:
         self.asked = self.sure = 0
+        self.of: dict[str, int] = {}
 
     def count(self, outcome: object) -> None:
         self.asked += 1
-        self.sure += outcome is not exact.UNSURE
+        if outcome is not exact.UNSURE:
+            self.sure += 1
+            self.of[Counts.now] = self.of.get(Counts.now, 0) + 1
 
 
 def counted() -> tuple[Counts, Counts]:
@@ -84,16 +95,36 @@ def run(seed: int, cases: int) -> dict[str, str]:
         into.update(own)
     outcomes = {}
     for name, surface in of_values.items():
+        Counts.now = name
         for number, value in enumerate(values.corners()):
             outcomes[f"{name}, corner {number}"] = surface(value)
         for number in range(cases):
             outcomes[f"{name}, value {number}"] = surface(values.value(random.Random(f"{seed}-{number}")))
     for name, surface in of_bodies.items():
+        Counts.now = name
         for number, text in enumerate(values.TEXTS):
             outcomes[f"{name}, text {number}"] = surface(text.encode("utf-8", "surrogatepass"))
         for number in range(cases):
             outcomes[f"{name}, body {number}"] = surface(values.body(random.Random(f"{seed}-{number}")))
     return outcomes
+
+
+def never_sure(encoding: Counts, decoding: Counts) -> list[str]:
+    """The surfaces that should have been accelerated at least once, and have not been."""
+    of_values, of_bodies = surfaces.surfaces()
+    return [name for name in of_values if name not in LEFT and name not in encoding.of] + [
+        name for name in of_bodies if name not in decoding.of
+    ]
+
+
+def taken_meanwhile(encoder: Any, before: dict[str, str]) -> list[str]:
+    """Outcomes of a jsonable_encoder that was imported while it was accelerated, and is used afterwards."""
+    wrong = []
+    for number, value in enumerate(values.corners()):
+        outcome = surfaces.attempt(lambda value=value: surfaces.typed(encoder(value)))
+        if outcome != before[f"jsonable_encoder, corner {number}"]:
+            wrong.append(outcome)
+    return wrong
 
 
 def main() -> int:
@@ -128,13 +159,24 @@ def main() -> int:
     if encoding.sure < 1000 or decoding.sure < 30:  # which the fixed cases give already
         print("the fast way is hardly ever taken")
         return 1
+    slow = never_sure(encoding, decoding)
+    if slow:
+        print("never accelerated:", ", ".join(slow))
+        return 1
+    encoder = fastapi.encoders.jsonable_encoder
     accelerate.end()
+    if encoder is fastapi.encoders.jsonable_encoder or taken_meanwhile(encoder, before):
+        print("after the end jsonable_encoder is another one")
+        return 1
     asked = encoding.asked + decoding.asked
     again = run(options.seed, min(options.cases, 20))
     if encoding.asked + decoding.asked != asked or any(before[name] != again[name] for name in again):
         print("something is accelerated still")
         return 1
-    return 1 if wrong else 0
+    wrong_earlier = earlier.different()
+    for line in wrong_earlier[:20]:
+        print(f"DIFFERENT: {line:.900}")
+    return 1 if wrong or wrong_earlier else 0
 
 
 if __name__ == "__main__":

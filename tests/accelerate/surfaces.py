@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -253,6 +254,16 @@ def rest_serialized(value: Any) -> str:
     return attempt(make)
 
 
+def rest_page(value: Any) -> str:
+    """A page as REST framework before 3.15 makes it, and in it rows that are in order too."""
+
+    def make() -> str:
+        rows = ReturnList([OrderedDict(b=value, a=1)], serializer=None)
+        return holds(JSONRenderer().render(OrderedDict(count=1, next=None, results=rows)))
+
+    return attempt(make)
+
+
 def rest_indented(value: Any) -> str:
     return attempt(lambda: JSONRenderer().render(value, "application/json; indent=2").decode())
 
@@ -278,6 +289,7 @@ def surfaces() -> tuple[dict[str, Callable[[Any], str]], dict[str, Callable[[byt
         "django latin-1": django_latin,
         "rest": rest,
         "rest serialized": rest_serialized,
+        "rest page": rest_page,
         "rest indented": rest_indented,
     }
     bodies: dict[str, Callable[[bytes], str]] = {

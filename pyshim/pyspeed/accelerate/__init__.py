@@ -82,13 +82,27 @@ def report() -> Dict[str, Any]:
     _reported = True
     about = {name: entry[2] for name, entry in _MODULES.items()}
     # A view may import it with its first request.
-    later = [name for name in about if name not in sys.modules and name.partition(".")[0] in sys.modules]
+    later = [name for name in about if name not in sys.modules and _may_come(name)]
     return {
         "accelerate": True,
         "accelerated": [about[name] for name in about if name in _done],
         "accelerated_later": [about[name] for name in later] if _orjson is not None else [],
         "not_accelerated": list(_problems),
     }
+
+
+def _may_come(name: str) -> bool:
+    """Whether a module may be imported yet: its framework has been, and the version that is there has it."""
+    if name.partition(".")[0] not in sys.modules:
+        return False
+    if name.rpartition(".")[0] not in sys.modules:
+        return True  # to look for the module would import its package
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(name) is not None
+    except (ImportError, AttributeError, ValueError):
+        return False
 
 
 def _change(module: ModuleType) -> None:
@@ -116,9 +130,9 @@ def _usable() -> Orjson:
     from .exact import Orjson, Unusable
 
     gil = getattr(sys, "_is_gil_enabled", None)
-    if gil is not None and not gil() and "orjson" not in sys.modules:
-        # It may bring the GIL back, for good.
-        raise Unusable("this Python runs without the GIL, which orjson may bring back; set json.accelerate to false")
+    if gil is not None and not gil():
+        # orjson may bring it back, for good; and exact.py is exact only under it.
+        raise Unusable("this Python runs without the GIL, which orjson needs; set json.accelerate to false")
     try:
         orjson = import_module("orjson")
     except ImportError as error:

@@ -40,6 +40,7 @@ def response(module: Any, orjson: Orjson, patches: Patches) -> None:
         "removesuffix",
         ("+00:00", "Z"),
     )
+    base = module.HttpResponseBase
     make = encoder().default
     convert = {datetime: make, date: make, time: make, timedelta: make, Decimal: str}  # as it does
     encode = orjson.encoder(convert, (UUID,))
@@ -53,12 +54,18 @@ def response(module: Any, orjson: Orjson, patches: Patches) -> None:
             and encoder.default is default
             and not json_dumps_params
             and (not safe or isinstance(data, dict))
-            and module.json.dumps is exact.dumps
+            and exact.writes(module.json, encoder)
         ):
             body = encode(data)
             # What is not ASCII has been escaped by json, so that any charset would do.
             if body is not UNSURE and (
-                body.isascii() or (kwargs.keys() <= _UNRELATED and module.settings.DEFAULT_CHARSET in _UTF8)
+                body.isascii()
+                or (
+                    kwargs.keys() <= _UNRELATED
+                    and module.settings.DEFAULT_CHARSET in _UTF8
+                    and type(self).charset is base.charset
+                    and type(self).make_bytes is base.make_bytes
+                )
             ):
                 kwargs.setdefault("content_type", "application/json")
                 super(kind, self).__init__(content=body.decode(), **kwargs)

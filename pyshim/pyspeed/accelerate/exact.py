@@ -10,22 +10,32 @@ orjson differs from ``json`` in what it takes for JSON, and it does not always s
 
 What it refuses (subclasses, keys that are no str, lone surrogates, integers beyond 64 bits, NaN in a body, …) is
 unsure.
+
+orjson trusts in what it has seen of a list or dict (lengths, items) as long as it writes it, and runs no Python for
+str, int, float, bool, None, lists, tuples and dicts: no other thread can change them meanwhile. Where there is more it
+would run some (a ``default``, an enum's ``value``), and threads that share a value would crash the worker. So it is
+given a copy then, in which all of that has been converted, and which nobody else has.
 """
 
 from __future__ import annotations
 
+import _json
 import json
+import json.decoder
+import json.encoder
 import marshal
 import re
 from collections import OrderedDict, defaultdict
-from itertools import chain
+from itertools import starmap
 from math import inf, isfinite, nan
+from types import FunctionType
 from uuid import UUID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Final, FrozenSet, Iterable, List, Mapping, Type
 
+    Convert = Mapping[Type[Any], Callable[[Any], Any]]
     Encode = Callable[[Any], bytes]
 
 # Deeper is unsure: orjson writes no more than that or one more, and json's bound depends on how full the stack is.
@@ -34,10 +44,21 @@ _DEEPEST = 254
 _PLAIN: FrozenSet[Type[Any]] = frozenset((str, int, float, bool, type(None)))
 _DICTS: FrozenSet[Type[Any]] = frozenset((dict, OrderedDict, defaultdict))
 _LISTS: FrozenSet[Type[Any]] = frozenset((list, tuple))
+# Those that may be written as lists, and that marshal takes.
+_OF_MARSHAL: FrozenSet[Type[Any]] = frozenset((set, frozenset))
 
 # In the marshal format: a float, perhaps one that is referred to later, all bits of whose exponent are set.
 _NOT_FINITE = re.compile(rb"[g\xe7].{6}[\xf0-\xff][\x7f\xff]", re.DOTALL)
+# Bytes that something else refers to, up to 64 KB of them: as the members of an enum of bytes are, which both take.
+_SHARED_BYTES = re.compile(rb"\xf3..\0\0", re.DOTALL)
 _MARSHAL = 4
+
+# Calls a function of C from C: between two such calls of an iterator no other thread can run.
+_call: Any = type(marshal.dumps).__call__
+
+# What a type's conversion may raise of its own: the caller's original code raises it again, at its place. All else
+# (KeyboardInterrupt, the time limit of somebody's signal handler, …) goes on.
+_OF_CONVERSION = (TypeError, ValueError, ArithmeticError, LookupError, RuntimeError)
 
 # Every digit as 0, all else as a blank.
 _DIGITS = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
@@ -56,8 +77,67 @@ class _Unsure:
 
 UNSURE: Final[Any] = _Unsure()
 
-# What the frameworks ask. Whoever uses what is here makes sure that they still do.
+# What the frameworks ask, and what that depends on.
 dumps, loads = json.dumps, json.loads
+_json_has: Any = json
+_encoder_has: Any = json.encoder
+_Encoder, _Decoder = json.encoder.JSONEncoder, json.decoder.JSONDecoder
+_encode, _iterencode, _encoder_init = _Encoder.encode, _Encoder.iterencode, _Encoder.__init__
+_make_encoder, _text, _text_ascii = _json.make_encoder, _json.encode_basestring, _json.encode_basestring_ascii
+_decode, _raw_decode = _Decoder.decode, _Decoder.raw_decode
+_decoder = _json_has._default_decoder
+_decoder_has = dict(vars(_decoder))
+
+
+def writes(module: Any, encoder: Any = _Encoder) -> bool:
+    """Whether ``module.dumps`` is json's and writes by json's own code, with the methods of ``encoder``.
+
+    All who use an encoder of this module ask that each time: the application may have replaced any of it.
+    """
+    return (
+        module.dumps is dumps
+        and encoder.encode is _encode
+        and encoder.iterencode is _iterencode
+        and encoder.__init__ is _encoder_init
+        and _json_has.JSONEncoder is _Encoder
+        and _encoder_has.c_make_encoder is _make_encoder
+        and _encoder_has.encode_basestring is _text
+        and _encoder_has.encode_basestring_ascii is _text_ascii
+    )
+
+
+def reads(module: Any) -> bool:
+    """Whether ``module.loads`` is json's and reads by json's own code; likewise."""
+    return (
+        module.loads is loads
+        and _json_has._default_decoder is _decoder
+        and vars(_decoder) == _decoder_has
+        and _Decoder.decode is _decode
+        and _Decoder.raw_decode is _raw_decode
+    )
+
+
+def _replaced() -> str:
+    """What of json the application has replaced before this module could look, if anything."""
+    for owner, names, module in (
+        (json, ("dumps", "loads"), json),
+        (_Encoder, ("encode", "iterencode", "__init__"), json.encoder),
+        (_Decoder, ("decode", "raw_decode"), json.decoder),
+    ):
+        for name in names:
+            function = vars(owner).get(name)
+            if type(function) is not FunctionType or function.__globals__ is not vars(module):
+                return "%s.%s" % (owner.__name__, name)
+    scanner = _decoder_has.get("scan_once")
+    same = (
+        type(_decoder) is _Decoder
+        and type(scanner) is _json.make_scanner
+        and (scanner.parse_float, scanner.parse_int) == (float, int)
+        and (scanner.strict, scanner.object_hook, scanner.object_pairs_hook) == (True, None, None)
+        and writes(json)
+        and reads(json)
+    )
+    return "" if same else "parts of json"
 
 
 class Orjson:
@@ -65,9 +145,9 @@ class Orjson:
 
     def __init__(self, module: Any) -> None:
         self.version = str(getattr(module, "__version__", "of an unknown version"))
-        for name in ("dumps", "loads"):
-            if getattr(vars(json)[name], "__globals__", None) is not vars(json):
-                raise Unusable("the application has replaced json.%s, and that stays so" % name)
+        replaced = _replaced()
+        if replaced:
+            raise Unusable("the application has replaced %s, and that stays so" % replaced)
         self._dumps = module.dumps
         self._loads = module.loads
         try:
@@ -82,7 +162,7 @@ class Orjson:
 
     def encoder(
         self,
-        convert: Mapping[Type[Any], Callable[[Any], Any]],
+        convert: Convert,
         native: Iterable[Type[Any]] = (),
         lists: Iterable[Type[Any]] = (),
         sort_keys: bool = False,
@@ -93,35 +173,36 @@ class Orjson:
         makes str, int, float or None of it. ``native`` are such types that orjson knows; ``lists`` those that are
         written as lists. The functions must have no effects: where this one is unsure they are called again.
         """
-        scalars: FrozenSet[Type[Any]] = _PLAIN.union(convert, native)
-        list_like: FrozenSet[Type[Any]] = _LISTS.union(lists)
-        converters: Dict[Type[Any], Callable[[Any], Any]] = dict(convert)
-        converters.update(dict.fromkeys(_DICTS, dict))
-        converters.update(dict.fromkeys(lists, list))
-        known: FrozenSet[Type[Any]] = scalars | _DICTS | list_like
+        copy = _copier(convert, native, lists)
+        more_than_marshal = not _OF_MARSHAL.isdisjoint(lists)
         option = self._sorted if sort_keys else self._strictly
-        write, pack, not_finite = self._dumps, marshal.dumps, _NOT_FINITE.search
-
-        def default(value: Any) -> Any:
-            made = converters[type(value)](value)
-            if type(made) is float and not isfinite(made):
-                raise ValueError("orjson would write null")
-            return made
+        write, pack = self._dumps, marshal.dumps
+        not_finite, shared_bytes = _NOT_FINITE.search, _SHARED_BYTES.search
 
         def encode(value: Any) -> Any:
             try:
-                data = write(value, default, option)
-            except TypeError:
-                return UNSURE
-            try:
                 # The quick way to find out that there are only str, int, float, bool, None, lists, tuples and dicts: of
                 # all else that marshal takes orjson takes nothing.
-                packed = pack(value, _MARSHAL)
+                packed, data = starmap(_call, ((pack, value, _MARSHAL), (write, value, None, option)))
             except ValueError:
-                return data if _all_known(value, known, list_like) else UNSURE
-            if b"null" in data and not_finite(packed):
+                pass  # marshal does not take it
+            except TypeError:
+                if not more_than_marshal:
+                    return UNSURE
+            else:
+                if b"\xf3" not in packed or not shared_bytes(packed):
+                    # Before the slower searches: bytes that must be there.
+                    if b"null" in data and (b"\x7f" in packed or b"\xff" in packed) and not_finite(packed):
+                        return UNSURE
+                    return data
+            try:
+                copied = copy((value,), 0)[0]
+            except _OF_CONVERSION:
                 return UNSURE
-            return data
+            try:
+                return write(copied, None, option)
+            except TypeError:
+                return UNSURE
 
         return encode
 
@@ -145,24 +226,47 @@ class Orjson:
         return self._loads(data)
 
 
-def _all_known(value: Any, known: FrozenSet[Type[Any]], lists: FrozenSet[Type[Any]]) -> bool:
-    """Whether a value, which has been written already and so is finite, consists of these types, and its floats are."""
-    level: List[Any] = [value]
-    for _ in range(_DEEPEST + 9):
-        types = set(map(type, level))
-        if not types <= known:
-            return False
-        if float in types and not all(isfinite(item) for item in level if type(item) is float):
-            return False
-        below: List[Any] = []
-        if types & _DICTS:
-            below.extend(chain.from_iterable([dict.values(item) for item in level if type(item) in _DICTS]))
-        if types & lists:
-            below.extend(chain.from_iterable([item for item in level if type(item) in lists]))
-        if not below:
-            return True
-        level = below
-    return False
+def _copier(convert: Convert, native: Iterable[Type[Any]], lists: Iterable[Type[Any]]) -> Callable[[Any, int], Any]:
+    """A function that copies a list or dict and all in it, so that orjson runs no Python for the copy.
+
+    It raises one of _OF_CONVERSION for what orjson would not take or would write as something else.
+    """
+    converters: Dict[Type[Any], Callable[[Any], Any]] = dict(convert)
+    as_they_are: FrozenSet[Type[Any]] = (_PLAIN - {float}).union(native)
+    made_of: FrozenSet[Type[Any]] = _PLAIN
+    list_like: FrozenSet[Type[Any]] = _LISTS.union(lists)
+    nested: FrozenSet[Type[Any]] = _DICTS | list_like
+
+    def copy(value: Any, depth: int) -> Any:
+        if depth > _DEEPEST + 1:
+            raise ValueError("too deep")
+        copied: Any
+        items: Iterable[Any]
+        # Each at once, in C: an iteration here would see what other threads do in between.
+        if type(value) in _DICTS:
+            copied = dict(value)
+            items = copied.items()
+        else:
+            copied = list(value)
+            items = enumerate(copied)
+        for key, item in items:
+            kind = type(item)
+            if kind in as_they_are:
+                continue
+            if kind in nested:
+                copied[key] = copy(item, depth + 1)
+                continue
+            if kind is not float:
+                item = copied[key] = converters[kind](item)
+                kind = type(item)
+            if kind is float:
+                if not isfinite(item):
+                    raise ValueError("orjson would write null")
+            elif kind not in made_of:
+                raise TypeError("not what json knows")
+        return copied
+
+    return copy
 
 
 class _Text(str):

@@ -25,7 +25,7 @@ from .starlette import Written
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
     from .exact import Orjson
     from .patches import Patches
@@ -78,6 +78,9 @@ def encoders(module: Any, orjson: Orjson, patches: Patches) -> None:
 
     @wraps(function)
     def fast_jsonable_encoder(obj: Any, *args: Any, **kwargs: Any) -> Any:
+        if module.jsonable_encoder is not fast_jsonable_encoder:
+            # Somebody has replaced it, and takes part in the recursion; or nothing is accelerated any more.
+            return function(obj, *args, **kwargs)
         kind = type(obj)
         if (kind is dict or kind is list or kind is tuple) and not args and (not kwargs or _are_usual(kwargs)):
             data = write(obj)
@@ -85,7 +88,7 @@ def encoders(module: Any, orjson: Orjson, patches: Patches) -> None:
                 return orjson.copy(data)
         return original(obj, *args, **kwargs)
 
-    fast_jsonable_encoder._pyspeed_write = write  # type: ignore[attr-defined]
+    fast_jsonable_encoder._pyspeed = (write, original)  # type: ignore[attr-defined]
     patches.replace(module, _ORIGINAL, original)
     patches.replace(module, "jsonable_encoder", fast_jsonable_encoder)
 
@@ -113,42 +116,68 @@ def _are_usual(kwargs: Any) -> bool:
     return kwargs.keys() <= _USUAL and get("include") is None and get("exclude") is None and not get("exclude_none")
 
 
+def _gives_only_to_the_class(code: CodeType) -> bool:
+    """Whether a handler does no more with the content that it has from serialize_response than to respond with it.
+
+    That may be JSON, and a handler that looked at it would not see what the endpoint returned.
+    """
+    from dis import get_instructions, haslocal  # which FastAPI has imported
+
+    uses = 0
+    for instruction in get_instructions(code):
+        if instruction.opcode in haslocal:
+            names = instruction.argval
+            uses += (names if type(names) is tuple else (names,)).count("content")
+    # It is stored and given to the class; with a response model, which alone makes bytes, to another one.
+    return uses == (3 if "use_dump_json" in code.co_varnames else 2)
+
+
 def routing(module: Any, orjson: Orjson, patches: Patches) -> None:
     """Accelerate the module ``fastapi.routing``, once ``fastapi.encoders`` and ``starlette.responses`` are."""
     serialize = known(module, "serialize_response", _SERIALIZE, _SERIALIZE_OF_SOME)
     handler = vars(module).get("get_request_handler")
     codes = [c for c in handler.__code__.co_consts if type(c) is CodeType] if type(handler) is FunctionType else []
     code = next((c for c in codes if c.co_name == "app" and "actual_response_class" in c.co_freevars), None)
-    encoder = sys.modules["fastapi.encoders"].jsonable_encoder
-    write = getattr(encoder, "_pyspeed_write", None)
-    kind: Any = module.JSONResponse
-    if code is None or write is None or module.jsonable_encoder not in (encoder, encoder.__wrapped__):
+    if code is None or not _gives_only_to_the_class(code):
         raise Unknown("fastapi.routing.get_request_handler does something else")
+    origin: Any = sys.modules["fastapi.encoders"]
+    encoder = patches.there(origin, "jsonable_encoder")
+    if encoder is None or module.jsonable_encoder not in (encoder, encoder.__wrapped__):
+        raise Unknown("fastapi.encoders.jsonable_encoder is not accelerated, or somebody has replaced it")
+    write, original = encoder._pyspeed
+    kind: Any = module.JSONResponse
     base = kind.__mro__[1]
-    own = itemgetter("__init__", "render")
-    made_by = (own(vars(kind)), vars(base)["__init__"])
+    render = patches.there(kind, "render")
+    if render is None:
+        raise Unknown("JSONResponse.render is not accelerated, or somebody has replaced it")
+    init = known(kind, "__init__", "super __init__")
+    base_init = known(base, "__init__", "status_code media_type background render body init_headers")
 
     @wraps(serialize)
     def fast_serialize_response(*args: Any, **kwargs: Any) -> Any:
         if not args and kwargs.get("field") is None and "response_content" in kwargs:
-            frame = _getframe(1)
+            frame: Any = _getframe(1)
             # JSON can stand for the content only where nobody but JSONResponse, as it is, gets to see it.
             if (
                 frame.f_code is code
                 and frame.f_locals.get("actual_response_class") is kind
-                and (own(vars(kind)), vars(base)["__init__"]) == made_by
-                and module.jsonable_encoder is encoder
-                and sys.modules["starlette.responses"].json.dumps is exact.dumps
+                and kind.render is render
+                and kind.__init__ is init
+                and base.__init__ is base_init
+                and module.jsonable_encoder is origin.jsonable_encoder is encoder
+                and exact.writes(sys.modules["starlette.responses"].json)
             ):
-                data = write(kwargs["response_content"])
-                if data is not UNSURE:
-                    return _done(Written(data))
+                content = kwargs["response_content"]
+                data = write(content)
+                # Where it is unsure the accelerated jsonable_encoder is not to try it once more.
+                return _content(original, content) if data is UNSURE else _content(Written, data)
         return serialize(*args, **kwargs)
 
-    if module.jsonable_encoder is not encoder:
-        patches.replace(module, "jsonable_encoder", encoder)
+    # It has imported the accelerated one, perhaps, and is to have the original after the end.
+    module.jsonable_encoder = encoder.__wrapped__
+    patches.replace(module, "jsonable_encoder", encoder)
     patches.replace(module, "serialize_response", fast_serialize_response)
 
 
-async def _done(value: Any) -> Any:
-    return value
+async def _content(make: Callable[[Any], Any], of: Any) -> Any:
+    return make(of)

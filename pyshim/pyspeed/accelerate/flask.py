@@ -66,7 +66,7 @@ def provider(module: Any, orjson: Orjson, patches: Patches) -> None:
             and self.default is default
             and kind.dumps is dumps
             and "dumps" not in vars(self)
-            and module.json.dumps is exact.dumps
+            and exact.writes(module.json)
         ):
             app = self._app
             compact = self.compact is not False and not (self.compact is None and app.debug)
@@ -74,17 +74,18 @@ def provider(module: Any, orjson: Orjson, patches: Patches) -> None:
                 obj = self._prepare_response_obj(args, kwargs)
                 data = (encode_sorted if self.sort_keys else encode)(obj)
                 if data is not UNSURE:
-                    make = app.response_class
-                    if make is sys.modules["flask.wrappers"].Response:
-                        return make(data + b"\n", mimetype=self.mimetype)
+                    make, mimetype = app.response_class, self.mimetype
+                    if make is sys.modules["flask.wrappers"].Response and _is_utf8(make, mimetype):
+                        return make(data + b"\n", mimetype=mimetype)
+                    # As what json writes: it has escaped all else, and any charset will do.
                     if data.isascii():
-                        return make(data.decode("ascii") + "\n", mimetype=self.mimetype)
+                        return make(data.decode("ascii") + "\n", mimetype=mimetype)
         return response(self, *args, **kwargs)
 
     @wraps(loads)
     def fast_loads(self: Any, s: Any, **kwargs: Any) -> Any:
-        changed = kwargs or module.json.loads is not exact.loads
-        if type(s) is bytes and not changed and not (legacy and _has_legacy(self._app, "_json_decoder")):
+        as_known = not kwargs and exact.reads(module.json)
+        if type(s) is bytes and as_known and not (legacy and _has_legacy(self._app, "_json_decoder")):
             value = orjson.decode(s)
             if value is not UNSURE:
                 return value
@@ -92,6 +93,17 @@ def provider(module: Any, orjson: Orjson, patches: Patches) -> None:
 
     patches.replace(kind, "response", fast_response)
     patches.replace(kind, "loads", fast_loads)
+
+
+def _is_utf8(make: Any, mimetype: Any) -> bool:
+    """Whether UTF-8 may be sent as it is: a type may name another charset, and before Werkzeug 3 a class may.
+
+    In Werkzeug 2.3 the charset is a property of the class unless the application has set another.
+    """
+    if mimetype != "application/json" and "charset" in str(mimetype).lower():
+        return False
+    charset = getattr(make, "charset", "utf-8")
+    return type(charset) is property or charset in ("utf-8", "utf8", "UTF-8")
 
 
 def _has_legacy(app: Any, attribute: str) -> bool:

@@ -48,6 +48,17 @@ class Patches:
         self._made.append((owner, name, vars(owner).get(name, _MISSING), new))
         setattr(owner, name, new)
 
+    def there(self, owner: Any, name: str) -> Any:
+        """What has been put there by :meth:`replace` if it is there still, and None if not.
+
+        An attribute of a function does not tell that: what wraps it may have copied them.
+        """
+        found = vars(owner).get(name)
+        for its_owner, its_name, _, new in self._made:
+            if its_owner is owner and its_name == name and new is found:
+                return found
+        return None
+
     def undo(self) -> None:
         """Set back what nobody else has replaced since."""
         while self._made:

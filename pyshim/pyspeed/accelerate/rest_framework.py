@@ -6,6 +6,7 @@ Renderers that are derived from it have it too, save where they have methods or 
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import wraps
@@ -43,7 +44,7 @@ def renderers(module: Any, orjson: Orjson, patches: Patches) -> None:
         "Document Error IPv4Address IPv4Interface IPv4Network IPv6Address IPv6Interface IPv6Network RuntimeError "
         "contextlib coreapi ipaddress suppress",
     )
-    dumps = module.json.dumps
+    dumps = known(module.json, "dumps", "dumps json setdefault", constants=("allow_nan", False))
     make = encoder().default
     convert = {datetime: make, date: make, time: make, timedelta: make, Decimal: float}  # as it does
     encode = orjson.encoder(convert, (UUID,))
@@ -56,7 +57,7 @@ def renderers(module: Any, orjson: Orjson, patches: Patches) -> None:
             and encoder.default is default
             and type(self).get_indent is get_indent
             and module.json.dumps is dumps
-            and module.json.json.dumps is exact.dumps
+            and exact.writes(module.json.json, encoder)
             and self.get_indent(accepted_media_type, renderer_context or {}) is None
         ):
             body = encode(_without_helpers(data))
@@ -78,6 +79,9 @@ def _without_helpers(data: Any) -> Any:
         return dict(data)
     if kind is helpers.ReturnList:
         return list(data)
-    if kind is dict and any(type(value) is helpers.ReturnList for value in data.values()):
-        return {key: list(value) if type(value) is helpers.ReturnList else value for key, value in data.items()}
+    # Before REST framework 3.15 a page is an OrderedDict.
+    if kind is dict or kind is OrderedDict:
+        items = list(data.items())  # at once, as other threads may change it
+        if any(type(value) is helpers.ReturnList for _, value in items):
+            return {key: list(value) if type(value) is helpers.ReturnList else value for key, value in items}
     return data

@@ -38,7 +38,7 @@ def responses(module: Any, orjson: Orjson, patches: Patches) -> None:
     def fast_render(self: Any, content: Any) -> Any:
         if type(content) is Written:
             return content.body
-        if module.json.dumps is exact.dumps:
+        if exact.writes(module.json):
             data = encode(content)
             if data is not UNSURE:
                 return data
@@ -58,7 +58,7 @@ def requests(module: Any, orjson: Orjson, patches: Patches) -> None:
             # As the original, which is not called: a subclass may give a body once.
             body = await self.body()
             value = UNSURE
-            if type(body) is bytes and module.json.loads is exact.loads:
+            if type(body) is bytes and exact.reads(module.json):
                 value = orjson.decode(body)
             self._json = module.json.loads(body) if value is UNSURE else value
         return self._json
