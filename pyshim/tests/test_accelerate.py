@@ -303,34 +303,43 @@ def test_an_enum_is_not_asked(encode: Any, value: Any) -> None:
     assert encode(value) is exact.UNSURE
 
 
+def traced(encode: Any, value: Any, at: int, change: Callable[[], None]) -> Any:
+    """What is written of a value if ``change`` is called before that instruction; and whether it was."""
+    left, called = at, False
+
+    def local(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal left, called
+        if event == "opcode":
+            if left == 0:
+                called = True
+                change()
+            left -= 1
+        return local
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename != exact.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        return local
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        outcome = encode(value)
+    finally:
+        sys.settrace(before)
+    return outcome, called
+
+
 def outcomes_of_changes(encode: Any, make: Callable[[], Any], change: Callable[[Any], None]) -> List[Any]:
     """What is written of a value that is changed once, before each instruction at which another thread may run."""
+    # From Python 3.12 on a function has events of its instructions after it has been traced once.
+    traced(encode, make(), -1, lambda: None)
     outcomes: List[Any] = []
-    done = True
-    while done:
-        value, done, left = make(), False, len(outcomes)
-
-        def local(frame: Any, event: str, argument: Any) -> Any:
-            nonlocal done, left
-            if event == "opcode":
-                if left == 0:
-                    done = True
-                    change(value)  # noqa: B023
-                left -= 1
-            return local
-
-        def trace(frame: Any, event: str, argument: Any) -> Any:
-            if frame.f_code.co_filename != exact.__file__:
-                return None
-            frame.f_trace_opcodes = True
-            return local
-
-        before = sys.gettrace()
-        sys.settrace(trace)
-        try:
-            outcome = encode(value)
-        finally:
-            sys.settrace(before)
+    called = True
+    while called:
+        value = make()
+        outcome, called = traced(encode, value, len(outcomes), functools.partial(change, value))
         outcomes.append(outcome)
     return outcomes
 
