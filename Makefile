@@ -17,7 +17,7 @@ TAGS    ?=
 # Interpreters the shim is tested with in `make conformance`: names on PATH, or paths.
 PYTHONS ?= $(shell .ci/pythons)
 
-.PHONY: help run build test conformance race fuzz lint fmt bench bench-full pytest gotest e2e shim requirements pythons more-pythons peers asgion browser soak upheaval accelerate
+.PHONY: help run build test conformance race fuzz lint fmt bench bench-full gotest e2e shim compiled requirements pythons more-pythons peers asgion browser soak upheaval accelerate
 
 help:
 	@sed -n 's/^# //p' Makefile | head -5
@@ -52,8 +52,8 @@ $(VENV)/.linters: .ci/requirements.txt $(VENV)/.installed
 	$(PY) -m pip install --quiet --disable-pip-version-check -r .ci/requirements.txt
 	@touch $@
 
-# Two files of tests beside each other: they wait more than they compute.
-BESIDE = -n 2 --dist loadfile
+# Two tests beside each other: they wait more than they compute. Which may be: tests/harness/beside.py.
+BESIDE = -n 2 --dist loadscope
 
 test: build $(VENV)/.installed requirements gotest shim e2e
 
@@ -65,11 +65,15 @@ gotest: $(VENV)/.installed
 	PYSPEED_TEST_PYTHON=$(abspath $(PY)) $(GO) test -shuffle=on -timeout 8m ./...
 	$(GO) test -shuffle=on -tags sonic ./json
 
-shim: $(VENV)/.installed
-	$(PY) -m pytest -q $(BESIDE) pyshim/tests
+# As pip does it for a package that it installs; else each worker and program of a test would compile it.
+compiled: $(VENV)/.installed
+	$(PY) -m compileall -q pyshim/pyspeed
+
+shim: compiled
+	$(PY) -m pytest -q -n 2 --dist loadfile pyshim/tests
 	$(PY) -m pytest -q benchmarks/tests
 
-e2e: build $(VENV)/.installed
+e2e: build compiled
 	$(PY) -m pytest -q $(BESIDE) tests
 
 conformance: race lint fuzz pythons accelerate peers asgion browser

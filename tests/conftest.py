@@ -6,13 +6,16 @@ import contextlib
 import os
 import re
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from harness import zoo
+from harness import beside, zoo
 from harness.client import Address, Connection, Response, fetch
+from harness.memory import folder_in_memory, forget
 from harness.server import PEER, REPOSITORY, Server, Spec
 from harness.users import public_folder
 from harness.waiting import time_limit
@@ -42,17 +45,29 @@ EDGES = ("peer",) if PEER else ("netpoll", "conn")
 EVERY_SHOP = [pytest.param((shop, edge), id=f"{shop}-{edge}") for shop in SHOPS for edge in EDGES]
 # One shop of each interface, for what is decided before a framework comes into play.
 ONE_OF_EACH = ("flask", "fastapi", "tornado")
-# For tests that take long: a framework sees nothing of the edge, so that each is tried on one of
+# For tests that take long, one interface on each edge.
+ONE_ON_EACH_EDGE = [("flask", EDGES[0]), ("fastapi", EDGES[-1])]
+# Likewise, with more of it: a framework sees nothing of the edge, so that each is tried on one of
 # them, and on the other one of each interface.
 EVERY_SHOP_ONCE = [one for one in EVERY_SHOP if one.values[0][1] == EDGES[0] or one.values[0][0] in ONE_OF_EACH]
 ONE_SHOP_OF_EACH = [one for one in EVERY_SHOP if one.values[0][0] in ONE_OF_EACH]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    beside.check(items)
     if PEER:
         mine = [item for item in items if item.get_closest_marker("pyspeed")]
         config.hook.pytest_deselected(items=mine)
         items[:] = [item for item in items if not item.get_closest_marker("pyspeed")]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return beside.scheduler(config, log)
+
+
+def pytest_unconfigure() -> None:
+    forget()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -99,10 +114,11 @@ class Shop:
 
 
 def stop_all(servers: Iterable[Server]) -> None:
-    """Stops every one, also when one of them did not end well; then says so."""
-    with contextlib.ExitStack() as stack:
-        for server in servers:
-            stack.callback(server.stop)
+    """Stops every one at the same time, also when one of them does not end well; then says so."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        ends = [pool.submit(server.stop) for server in servers]
+    for end in ends:
+        end.result()
 
 
 def shop_spec(name: str, edge: str, database: Path, **more: object) -> Spec:
@@ -112,7 +128,7 @@ def shop_spec(name: str, edge: str, database: Path, **more: object) -> Spec:
         interface=interface,
         directory=REPOSITORY / "examples" / folder,
         edge=edge,
-        env={"SHOP_DB": str(database / "shop.sqlite3")},
+        env={"SHOP_DB": str(folder_in_memory(database) / "shop.sqlite3")},
         settings={"log": {"access": "combined"}},
     )
     for key, value in more.items():
@@ -137,10 +153,32 @@ def assert_judged(folder: Path) -> None:
     assert sum(int(line.split()[1]) for line in notes if line.startswith("JUDGED")) > 0, "asgion judged nothing"
 
 
+# The shared shops that run.
+_RUNNING: pytest.StashKey[dict[tuple[str, str], Shop]] = pytest.StashKey()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Stops the shared shops where no test of theirs comes next: even idle ones cost something, all the time."""
+    yield
+    if nextitem and "_shops" in fixtures_of(item) and "_shops" not in fixtures_of(nextitem):
+        running = item.session.stash[_RUNNING]
+        servers = [one.server for one in running.values()]
+        running.clear()
+        stop_all(servers)
+
+
+def fixtures_of(item: pytest.Item) -> Sequence[str]:
+    return item.fixturenames if isinstance(item, pytest.Function) else ()
+
+
 @pytest.fixture(scope="session")
-def _shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Shop]]:
-    """Shops that tests share: started when first asked for, stopped at the end."""
+def _shops(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str, str], Shop]]:
+    """Shops that tests share: started when first asked for, stopped when no test of theirs comes next."""
     running: dict[tuple[str, str], Shop] = {}
+    request.session.stash[_RUNNING] = running
     folders: list[Path] = []
 
     def shop(name: str, edge: str) -> Shop:
@@ -148,7 +186,7 @@ def _shops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, 
             folder = tmp_path_factory.mktemp(f"{name}-{edge}")
             folders.append(folder)
             binds = ("127.0.0.1:0",) if PEER else ("127.0.0.1:0", "[::1]:0", f"unix:{folder}/s")
-            server = Server.start(shop_spec(name, edge, folder, binds=binds), folder)
+            server = Server.start(shop_spec(name, edge, folder, binds=binds, workers=2), folder)
             running[name, edge] = Shop(name, edge, server)
         return running[name, edge]
 
@@ -231,7 +269,7 @@ def start_zoo(start: Callable[[Spec], Server], tmp_path: Path) -> Callable[..., 
     return start_one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Zoo]]:
     """Servers with animals that do not hurt their worker, shared by tests: shared_zoo(module, interface)."""
     running: dict[tuple[str, str], Zoo] = {}

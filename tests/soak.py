@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--edge", default="netpoll")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        server = Server.start(shop_spec(arguments.shop, arguments.edge, Path(folder)), Path(folder))
+        server = Server.start(shop_spec(arguments.shop, arguments.edge, Path(folder), workers=2), Path(folder))
         try:
             return soak(server, arguments.minutes * 60)
         finally:
@@ -70,7 +70,7 @@ def soak(server: Server, seconds: float) -> int:
                 persistent(crowd.vanishes_inside_answer),
             )
         )
-        load = stack.enter_context(Load(server.address, "soak", clients=24))
+        load = stack.enter_context(Load(server.address, "soak", clients=24, rest=0))
         thread = threading.Thread(target=upheaval)
         thread.start()
         stack.callback(thread.join)

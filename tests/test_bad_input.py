@@ -23,7 +23,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Shop]]:
     """Shops with a small body limit, shared by the rows."""
     running: dict[tuple[str, str], Shop] = {}
@@ -173,7 +173,7 @@ INCOMPLETE = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], Shop]]:
     """Shops that wait one second for anything."""
     running: dict[tuple[str, str], Shop] = {}

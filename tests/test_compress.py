@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
-from conftest import EDGES, Shop
+from conftest import EDGES, Shop, shop_spec
 from harness.client import request
+from harness.server import Server
 from harness.wire import Data, Head
 
 pytestmark = pytest.mark.pyspeed
@@ -16,10 +17,16 @@ ON = {"compress": {"enabled": True, "min_size": 200}, "log": {"access": "combine
 GZIP = [("Accept-Encoding", "gzip")]
 
 
-@pytest.fixture(params=[(name, edge) for name in ("flask", "fastapi", "tornado") for edge in EDGES], ids="-".join)
-def shop(request: pytest.FixtureRequest, start_shop: Callable[..., Shop]) -> Shop:
+@pytest.fixture(
+    scope="module", params=[(name, edge) for name in ("flask", "fastapi", "tornado") for edge in EDGES], ids="-".join
+)
+def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """One of each, shared by the tests of this module."""
     name, edge = request.param
-    return start_shop(name, edge, settings=ON)
+    folder = tmp_path_factory.mktemp("compressed")
+    server = Server.start(shop_spec(name, edge, folder, settings=ON), folder)
+    yield Shop(name, edge, server)
+    server.stop()
 
 
 def test_what_is_encoded_decodes_to_the_same(shop: Shop) -> None:

@@ -6,7 +6,7 @@ An answer that reaches the wrong client is the worst that this program could do.
 from __future__ import annotations
 
 import pytest
-from conftest import EVERY_SHOP_ONCE, ONE_SHOP_OF_EACH, Shop
+from conftest import EDGES, EVERY_SHOP_ONCE, ONE_SHOP_OF_EACH, Shop
 from harness import crowd
 from harness.client import Connection, request
 
@@ -29,7 +29,10 @@ def test_200_clients(shop: Shop, nonce: str) -> None:
     assert_all_ran_once(shop, nonce, outcomes)
 
 
-@pytest.mark.parametrize("shop", ONE_SHOP_OF_EACH, indirect=True)
+# All of them at once beside each interface on each edge: see below.
+@pytest.mark.parametrize(
+    "shop", [("flask", EDGES[0]), ("fastapi", EDGES[-1]), ("tornado", EDGES[0])], ids="-".join, indirect=True
+)
 @pytest.mark.parametrize(
     "nuisance",
     [

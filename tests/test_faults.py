@@ -59,7 +59,7 @@ def limited(server: Server, name: str, soft: int) -> Iterator[None]:
 
 def test_stopped_and_continued(start_zoo: StartZoo, interface: str, nonce: str) -> None:
     """SIGSTOP: within a second it gets nothing more, what it has waits for SIGCONT, and the other worker serves on."""
-    zoo = start_zoo("plain", interface)
+    zoo = start_zoo("plain", interface, workers=2)
     before = settle(zoo)
     stopped = zoo.server.workers()[0]
     with Load(zoo.address, nonce) as load:
@@ -81,7 +81,7 @@ def test_stopped_and_continued(start_zoo: StartZoo, interface: str, nonce: str) 
 
 def test_killed(start_zoo: StartZoo, interface: str, nonce: str) -> None:
     """SIGKILL five times: 502 for what had begun in it, a new worker, and the gateway as before."""
-    zoo = start_zoo("plain", interface)
+    zoo = start_zoo("plain", interface, workers=2)
     before = settle(zoo)
     with Load(zoo.address, nonce) as load:
         for _ in range(5):
@@ -97,7 +97,7 @@ def test_killed(start_zoo: StartZoo, interface: str, nonce: str) -> None:
 
 def test_out_of_memory(start_zoo: StartZoo, interface: str, nonce: str) -> None:
     """A worker at the limit of its address space answers 500 or dies; the others' answers are right."""
-    zoo = start_zoo("leaks", interface)
+    zoo = start_zoo("leaks", interface, workers=2)
     before = settle(zoo)
     with Load(zoo.address, nonce, clients=4) as load:
         statuses = [zoo.get("/leak").status for _ in range(8)]
@@ -113,7 +113,7 @@ def test_out_of_memory(start_zoo: StartZoo, interface: str, nonce: str) -> None:
 @pytest.mark.parametrize("path", ["/garbage", "/truncated", "/control"])
 def test_garbage_on_the_socket(start_zoo: StartZoo, interface: str, path: str, nonce: str) -> None:
     """The worker is ended, with the cause in the log; nobody gets a byte of it."""
-    zoo = start_zoo("garbage", interface)
+    zoo = start_zoo("garbage", interface, workers=2)
     before = settle(zoo)
     with Load(zoo.address, nonce) as load:
         for _ in range(3):
@@ -165,7 +165,7 @@ def as_somebody(folder: Path) -> dict[str, Any]:
 
 def test_fork_that_fails(start_zoo: StartZoo, interface: str, nonce: str, public: Path) -> None:
     """EAGAIN at fork: the worker that is there serves on; the dead one is replaced once that is possible again."""
-    zoo = start_zoo("plain", interface, **as_somebody(public))
+    zoo = start_zoo("plain", interface, workers=2, **as_somebody(public))
     before = settle(zoo)
     victim = zoo.server.workers()[0]
     with Load(zoo.address, nonce) as load:

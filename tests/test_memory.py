@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from conftest import EDGES, Shop
+from conftest import ONE_ON_EACH_EDGE, Shop
 from harness import processes
 from harness.client import Address, Connection, fetch, request
 from harness.crowd import AsyncConnection
@@ -21,11 +21,10 @@ LIMIT = 200 * MIB
 CROWD = 100
 
 
-@pytest.mark.parametrize("edge", EDGES)
-@pytest.mark.parametrize("name", ["flask", "fastapi"])
+@pytest.mark.parametrize(("name", "edge"), ONE_ON_EACH_EDGE)
 def test_slow_readers_of_large_answers(start_shop: Callable[..., Shop], name: str, edge: str) -> None:
     """100 clients take a little of 50 MiB each and stop: 5 GiB that must not pile up."""
-    shop = start_shop(name, edge)
+    shop = start_shop(name, edge, workers=2)
     readers = [Connection(shop.address, receive_buffer=4096, receive_size=4096) for _ in range(CROWD)]
     try:
         for reader in readers:
@@ -57,7 +56,7 @@ async def upload(address: Address, block: bytes, blocks: int) -> int:
 
 def test_fast_uploads_into_a_slow_application(start_zoo: Callable[..., Zoo], interface: str) -> None:
     """100 clients send 4 MiB each, and the application reads nothing until they are in: 400 MiB."""
-    zoo = start_zoo("slow", interface)
+    zoo = start_zoo("slow", interface, workers=2)
     block, blocks = b"u" * MIB, 4
 
     async def everybody() -> list[int]:

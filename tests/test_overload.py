@@ -114,17 +114,17 @@ def test_three_times_the_capacity(desk: Callable[..., Desk], path: str, edge: st
     asked = 0
     best = 0.0
     for _ in range(5):
-        before = closed_loop(one.address, f"{path}?", asked, 16, 1.5)
+        before = closed_loop(one.address, f"{path}?", asked, 16, 1)
         asked += len(before)
-        capacity = len(answered(before)) / 1.5
-        arrivals = open_loop(one.address, f"{path}?", asked, 3 * capacity, 4)
+        capacity = len(answered(before))
+        arrivals = open_loop(one.address, f"{path}?", asked, 3 * capacity, 3)
         asked += len(arrivals)
         good = answered(arrivals)
         if len(good) == len(arrivals):
             continue  # the machine was busy before, and is not now: there was no overload
         waited = sorted(arrival.seconds for arrival in good)
         p99 = waited[len(waited) * 99 // 100]
-        goodput = sum(1 <= arrival.at < 4 for arrival in good) / 3 / capacity
+        goodput = sum(1 <= arrival.at < 3 for arrival in good) / 2 / capacity
         print(f"capacity {capacity:.0f}/s, goodput {100 * goodput:.0f} %, p99 {p99:.2f} s, {len(arrivals)} asked")
         best = max(best, goodput if p99 < 3 else 0.0)
         if best >= 0.8:

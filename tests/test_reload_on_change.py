@@ -172,7 +172,7 @@ def test_what_is_no_reload(project: Project) -> None:
 def test_50_edits_a_second_of_equal_size(project: Project) -> None:
     """Few reloads, none of them of old code, and the last edit is what is served in the end."""
     # With bytecode, as outside of tests: it cannot tell two edits in a second from each other.
-    project.serve(env={"PYTHONDONTWRITEBYTECODE": ""}, delay="500ms")
+    project.serve(env={"PYTHONDONTWRITEBYTECODE": ""}, delay="200ms")
     number = 1000
     began = time.monotonic()
     seen = 0
@@ -183,7 +183,7 @@ def test_50_edits_a_second_of_equal_size(project: Project) -> None:
     project.expect(str(number))
     storm = time.monotonic() - began
     reloads = project.reloads()
-    assert 1 <= len(reloads) <= storm / 0.5 + 1  # each has waited for half a second of quiet, or for a whole one
+    assert 1 <= len(reloads) <= storm / 0.2 + 1  # each has waited for a fifth of a second of quiet, or longer
     assert set(reloads) == {"part.py"}
     for _ in range(10):  # one after the other, each within the same second as the one before, if the machine can
         number += 1
@@ -346,7 +346,7 @@ def test_checkout_of_5000_files(project: Project) -> None:
     fill("two")
     server = project.serve()
     assert project.text() == "two"
-    for branch in ("one", "two", "one"):
+    for branch in ("one", "two"):
         before = len(project.reloads())
         git("checkout", "-q", branch)
         project.expect(branch)
@@ -440,7 +440,7 @@ def test_it_says_what_it_does(project: Project) -> None:
 
 def test_one_worker_unless_more_are_wanted(tmp_path: Path, project: Project, start: Callable[..., Server]) -> None:
     spec = Spec("app:wsgi", project.folder, settings={"reload": {"enabled": True}, "workers": {"threads": "auto"}})
-    text = spec.toml().replace("count = 2\n", "")
+    text = spec.toml().replace("count = 1\n", "")
     spec.toml = lambda: text  # type: ignore[method-assign]
     assert metric(start(spec), "pyspeed_workers_ready") == 1
 

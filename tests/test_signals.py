@@ -98,7 +98,7 @@ def test_hup_reads_everything_again(serve: Open, folder: Path) -> None:
 @pytest.mark.limit(240)
 def test_hup_under_load(start_shop: Callable[..., Shop], nonce: str) -> None:
     """Ten of them, by two in quick succession: no request is lost, and none runs twice."""
-    shop = start_shop("flask", "netpoll")
+    shop = start_shop("flask", "netpoll", workers=2)
     server = shop.server
     with Load(shop.address, nonce) as load:
         for turn in range(5):
@@ -226,7 +226,9 @@ def test_usr1_rotates_under_load(start_shop: Callable[..., Shop], tmp_path: Path
     logs = tmp_path / "logs"
     logs.mkdir()
     access, own = logs / "access.log", logs / "own.log"
-    shop = start_shop("flask", "netpoll", settings={"log": {"access": "combined", "access_file": str(access)}})
+    shop = start_shop(
+        "flask", "netpoll", workers=2, settings={"log": {"access": "combined", "access_file": str(access)}}
+    )
     server = shop.server
     server.configure(log={"file": str(own)})
     server.signal(signal.SIGHUP)

@@ -58,7 +58,7 @@ def operate(start_zoo: Callable[..., Zoo], tmp_path: Path) -> Callable[..., Oper
     def start(interface: str, **workers: object) -> Operator:
         socket = tmp_path / "ctl"
         settings = {"workers": workers, "admin": {"bind": "127.0.0.1:0", "control": str(socket)}}
-        return Operator(start_zoo("plain", interface, settings=settings), socket)
+        return Operator(start_zoo("plain", interface, workers=2, settings=settings), socket)
 
     return start
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from conftest import EDGES, Shop
+from conftest import ONE_ON_EACH_EDGE, Shop
 from harness import processes
 from harness.client import Connection, request
 from harness.crowd import assert_none_ran_twice, crowd
@@ -34,7 +34,7 @@ EXITED = "(?i)worker.*(exit|code|status).*7"
     ids=["exit", "crash"],
 )
 def test_exit_before_the_head_is_502(start_zoo: StartZoo, interface: str, path: str, cause: str) -> None:
-    zoo = start_zoo("exits", interface, workers=1)
+    zoo = start_zoo("exits", interface)
     old = set(zoo.server.workers())
     with zoo.connect() as connection:
         answer = connection.request("GET", path)
@@ -45,7 +45,7 @@ def test_exit_before_the_head_is_502(start_zoo: StartZoo, interface: str, path: 
 
 
 def test_exit_inside_an_answer_cuts_it(start_zoo: StartZoo, interface: str) -> None:
-    zoo = start_zoo("exits", interface, workers=1)
+    zoo = start_zoo("exits", interface)
     old = set(zoo.server.workers())
     with zoo.connect() as connection:
         connection.send(request("GET", "/inside"))
@@ -63,7 +63,7 @@ def test_exit_inside_an_answer_cuts_it(start_zoo: StartZoo, interface: str) -> N
 
 def test_exits_beside_other_requests(start_zoo: StartZoo, interface: str, nonce: str) -> None:
     """A worker dies again and again while 50 clients ask: 502 only where a request had begun."""
-    zoo = start_zoo("exits", interface)
+    zoo = start_zoo("exits", interface, workers=2)
     stop = threading.Event()
     statuses: list[int] = []
 
@@ -87,11 +87,10 @@ def test_exits_beside_other_requests(start_zoo: StartZoo, interface: str, nonce:
     zoo.wait_for_workers()
 
 
-@pytest.mark.parametrize("edge", EDGES)
-@pytest.mark.parametrize("name", ["flask", "fastapi"])
+@pytest.mark.parametrize(("name", "edge"), ONE_ON_EACH_EDGE)
 @pytest.mark.limit(120)
 def test_kill_9_under_load(start_shop: Callable[..., Shop], name: str, edge: str, nonce: str) -> None:
-    shop = start_shop(name, edge)
+    shop = start_shop(name, edge, workers=2)
     stop = threading.Event()
     killed: list[int] = []
 
@@ -121,7 +120,7 @@ def test_kill_9_under_load(start_shop: Callable[..., Shop], name: str, edge: str
 
 def test_killed_while_idle(start_zoo: StartZoo, interface: str, nonce: str) -> None:
     """No request had been given to it: nobody notices."""
-    zoo = start_zoo("plain", interface)
+    zoo = start_zoo("plain", interface, workers=2)
     old = set(zoo.server.workers())
     with zoo.connect() as connection:
         assert connection.request("GET", "/ok").status == 200
@@ -137,7 +136,7 @@ def test_killed_while_idle(start_zoo: StartZoo, interface: str, nonce: str) -> N
 @pytest.mark.parametrize("path", ["/garbage", "/http", "/unknown-id", "/control", "/truncated"])
 def test_garbage_on_the_worker_connection(start_zoo: StartZoo, interface: str, path: str, nonce: str) -> None:
     """No byte of it reaches any client; the worker is replaced or goes on, but answers are right."""
-    zoo = start_zoo("garbage", interface)
+    zoo = start_zoo("garbage", interface, workers=2)
     stop = threading.Event()
     seen: list[bytes] = []
 
@@ -170,7 +169,7 @@ def test_garbage_on_the_worker_connection(start_zoo: StartZoo, interface: str, p
 @pytest.mark.parametrize("path", ["/hang", "/block"])
 def test_hanging_request_harms_nobody(start_zoo: StartZoo, interface: str, path: str, nonce: str) -> None:
     """Its client leaves; the others are served meanwhile and after (by the other worker, where a loop is blocked)."""
-    zoo = start_zoo("hangs", interface, settings={"server.timeouts": {"shutdown": "1s"}})
+    zoo = start_zoo("hangs", interface, workers=2, settings={"server.timeouts": {"shutdown": "1s"}})
     with zoo.connect() as hanging:
         hanging.send(request("GET", path))
         zoo.wait_for_run("hang")
@@ -197,7 +196,7 @@ def test_worker_that_does_not_want_to_end(start_zoo: StartZoo, interface: str) -
 
 
 def test_gateway_killed_takes_its_workers_along(start_zoo: StartZoo, interface: str) -> None:
-    zoo = start_zoo("stubborn", interface)
+    zoo = start_zoo("stubborn", interface, workers=2)
     workers = zoo.server.workers()
     assert len(workers) == 2
     zoo.server.kill()
@@ -206,7 +205,7 @@ def test_gateway_killed_takes_its_workers_along(start_zoo: StartZoo, interface: 
 
 def test_prints_a_lot(start_zoo: StartZoo, interface: str) -> None:
     """4 MB on each stream: answered, all lines in the log, none torn, no escape passed on."""
-    zoo = start_zoo("prints", interface, workers=1)
+    zoo = start_zoo("prints", interface)
     mark = zoo.server.log.mark()
     assert zoo.get("/loud").body == b"ok"
     zoo.server.log.wait_for("shouted", since=mark)
@@ -220,7 +219,7 @@ def test_prints_a_lot(start_zoo: StartZoo, interface: str) -> None:
 
 def test_leaks_until_memory_is_out(start_zoo: StartZoo, interface: str) -> None:
     """Its own limit: 500s or a new worker, and never the gateway's memory."""
-    zoo = start_zoo("leaks", interface, workers=1)
+    zoo = start_zoo("leaks", interface)
     before, workers = processes.rss(zoo.server.pid), zoo.server.workers()
     statuses = [zoo.get("/leak").status for _ in range(8)]
     assert statuses[0] == 200
@@ -232,7 +231,7 @@ def test_leaks_until_memory_is_out(start_zoo: StartZoo, interface: str) -> None:
 
 def test_requests_that_had_not_begun_move(start_zoo: StartZoo, nonce: str) -> None:
     """One thread, busy: what waits behind it in the same worker is answered by the next worker, once."""
-    zoo = start_zoo("hangs", "wsgi", workers=1, settings={"workers": {"threads": 1}})
+    zoo = start_zoo("hangs", "wsgi", settings={"workers": {"threads": 1}})
     (worker,) = zoo.server.workers()
     waiting: list[Connection] = []
     try:

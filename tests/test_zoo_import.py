@@ -40,7 +40,7 @@ def test_cannot_be_imported(
 def test_syntax_error(start: Callable[..., Server], tmp_path: Path, interface: str) -> None:
     """Not a file of the zoo, for every tool that reads Python would trip over it."""
     (tmp_path / "broken.py").write_text("def app(environ, start_response) return []\n")
-    server = start(Spec("broken:app", tmp_path, interface), ready=False)
+    server = start(Spec("broken:app", tmp_path, interface, workers=2), ready=False)
     assert server.wait_exit() == CANNOT_IMPORT, str(server.log)
     server.log.wait_for("SyntaxError")
     server.log.wait_for(r"broken\.py.*line 1|line 1.*broken\.py")

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from types import TracebackType
 
 from .client import PATIENCE, Address
 from .crowd import AsyncConnection, Outcome, ask_for_nonce
 from .wire import FramingError
 
+# So many seconds they ask, all at once.
+_VOLLEY = 0.02
+
 
 class Load:
     """Clients that ask for nonces, one after the other, until the block ends; ``outcomes`` has all of them.
 
+    They begin together, and after each volley rest for ``rest`` times as long as it took: all of them at once are more
+    of a trial than a trickle, and while they rest what the test does beside them gets on, such as workers that start.
     A wrong nonce in an answer, or a client that fails in another way, is raised at the end.
     Nothing that is done to workers may close a client's connection, so one that breaks is an outcome with status 0.
     """
 
-    def __init__(self, address: Address, prefix: str, clients: int = 16) -> None:
+    def __init__(self, address: Address, prefix: str, clients: int = 16, rest: float = 2) -> None:
         self.outcomes: list[Outcome] = []
         self._address = address
         self._prefix = prefix
         self._clients = clients
+        self._rest = rest
         self._stop = threading.Event()
         self._failure: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, name="load")
@@ -53,12 +60,23 @@ class Load:
             self._failure.append(error)
 
     async def _everybody(self) -> None:
-        await asyncio.gather(*[self._client(number) for number in range(self._clients)])
+        go = asyncio.Event()
+        await asyncio.gather(self._lead(go), *[self._client(number, go) for number in range(self._clients)])
 
-    async def _client(self, number: int) -> None:
+    async def _lead(self, go: asyncio.Event) -> None:
+        while not self._stop.is_set():
+            go.set()
+            began = time.monotonic()
+            await asyncio.sleep(_VOLLEY)
+            if self._rest:
+                go.clear()
+                await asyncio.sleep(self._rest * (time.monotonic() - began))
+        go.set()
+
+    async def _client(self, number: int, go: asyncio.Event) -> None:
         connection: AsyncConnection | None = None
         turn = 0
-        while not self._stop.is_set():
+        while await go.wait() and not self._stop.is_set():
             nonce = f"{self._prefix}-{number}-{turn}"
             try:
                 if connection is None:

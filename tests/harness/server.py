@@ -54,7 +54,8 @@ class Spec:
     directory: Path
     interface: str = "auto"
     edge: str = "netpoll"
-    workers: int = 2
+    # More where the test is about several: to start one takes most of what a server costs.
+    workers: int = 1
     binds: tuple[str, ...] = ("127.0.0.1:0",)
     env: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -21,7 +21,7 @@ def spec(
     interface: str,
     folder: Path,
     *,
-    workers: int = 2,
+    workers: int = 1,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     env: Mapping[str, str] | None = None,
     **more: Any,

@@ -18,7 +18,7 @@ from harness.waiting import eventually
 def animal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[zoo.Zoo]:
     """A server whose workers take the wall clock's offset from the file ``now``."""
     (tmp_path / "now").write_text("+0")
-    spec = zoo.spec("plain", request.param, tmp_path, env=fake_time(tmp_path / "now"))
+    spec = zoo.spec("plain", request.param, tmp_path, workers=2, env=fake_time(tmp_path / "now"))
     server = Server.start(spec, tmp_path)
     yield zoo.Zoo(server, request.param, tmp_path)
     server.stop()
