@@ -166,6 +166,36 @@ def test_what_a_conversion_makes(orjson: exact.Orjson, made: Any) -> None:
     assert orjson.encoder({datetime.date: lambda when: made})([WHEN, None]) is exact.UNSURE
 
 
+def test_one_kind_of_answer_after_another(encode: Any) -> None:
+    """What the last one had does not matter for what is written."""
+    rows: Any = [{"number": 1, "tags": ["a"], "when": WHEN}] * 3
+    row = b'{"number":1,"tags":["a"],"when":"2024-02-29"}'
+    answers = [
+        (rows, b"[" + b",".join([row] * 3) + b"]"),
+        ({"count": 1, "rows": rows[:1]}, b'{"count":1,"rows":[' + row + b"]}"),
+        ([1.5, None, {"a": ()}], b'[1.5,null,{"a":[]}]'),
+        ([], b"[]"),
+        ({}, b"{}"),
+        ("a", b'"a"'),
+        (WHEN, b'"2024-02-29"'),
+        ([float("nan"), None], exact.UNSURE),
+        ([WHEN, float("nan")], exact.UNSURE),
+        ({1: 2}, exact.UNSURE),
+        ([{1}, WHEN], b'[[1],"2024-02-29"]'),
+        (OrderedDict(a=1), b'{"a":1}'),
+    ]
+    for first, _ in answers:
+        for second, expected in answers:
+            encode(first)
+            assert encode(second) == expected, (first, second)
+
+
+def test_what_rows_begin_with() -> None:
+    begins = functools.partial(exact._begins_with, frozenset((datetime.date,)))
+    assert all(map(begins, (WHEN, [WHEN], {"a": 1, "b": WHEN}, [{"a": [], "b": WHEN}], {"a": 1, "b": [{"c": WHEN}]})))
+    assert not any(map(begins, (1, [], {}, [1, WHEN], [[[[[WHEN]]]]], {"a": [1], "b": [WHEN]}, {WHEN}, Text("a"))))
+
+
 def test_sorted_keys(orjson: exact.Orjson) -> None:
     value = {"b": {"z": 1, "y": 2}, "a": 3, "é": 4, "😀": 5, "\uffff": 6}
     expected = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()

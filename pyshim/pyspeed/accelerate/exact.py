@@ -44,6 +44,7 @@ _DEEPEST = 254
 _PLAIN: FrozenSet[Type[Any]] = frozenset((str, int, float, bool, type(None)))
 _DICTS: FrozenSet[Type[Any]] = frozenset((dict, OrderedDict, defaultdict))
 _LISTS: FrozenSet[Type[Any]] = frozenset((list, tuple))
+_ROWS: FrozenSet[Type[Any]] = frozenset((dict, list, tuple))
 # Those that may be written as lists, and that marshal takes.
 _OF_MARSHAL: FrozenSet[Type[Any]] = frozenset((set, frozenset))
 
@@ -174,27 +175,33 @@ class Orjson:
         written as lists. The functions must have no effects: where this one is unsure they are called again.
         """
         copy = _copier(convert, native, lists)
+        more: FrozenSet[Type[Any]] = (_DICTS - {dict}).union(convert, native)
+        had_more = False  # the last value
         more_than_marshal = not _OF_MARSHAL.isdisjoint(lists)
         option = self._sorted if sort_keys else self._strictly
         write, pack = self._dumps, marshal.dumps
         not_finite, shared_bytes = _NOT_FINITE.search, _SHARED_BYTES.search
 
         def encode(value: Any) -> Any:
-            try:
-                # The quick way to find out that there are only str, int, float, bool, None, lists, tuples and dicts: of
-                # all else that marshal takes orjson takes nothing.
-                packed, data = starmap(_call, ((pack, value, _MARSHAL), (write, value, None, option)))
-            except ValueError:
-                pass  # marshal does not take it
-            except TypeError:
-                if not more_than_marshal:
-                    return UNSURE
-            else:
-                if b"\xf3" not in packed or not shared_bytes(packed):
-                    # Before the slower searches: bytes that must be there.
-                    if b"null" in data and (b"\x7f" in packed or b"\xff" in packed) and not_finite(packed):
+            nonlocal had_more
+            # Who answers with dates mostly does so again: then marshal need not be asked.
+            if not had_more or not _begins_with(more, value):
+                try:
+                    # The quick way to find out that there are only str, int, float, bool, None, lists, tuples and
+                    # dicts: of all else that marshal takes orjson takes nothing.
+                    packed, data = starmap(_call, ((pack, value, _MARSHAL), (write, value, None, option)))
+                except ValueError:
+                    had_more = True  # than marshal takes
+                except TypeError:
+                    if not more_than_marshal:
                         return UNSURE
-                    return data
+                else:
+                    had_more = False
+                    if b"\xf3" not in packed or not shared_bytes(packed):
+                        # Before the slower searches: bytes that must be there.
+                        if b"null" in data and (b"\x7f" in packed or b"\xff" in packed) and not_finite(packed):
+                            return UNSURE
+                        return data
             try:
                 copied = copy((value,), 0)[0]
             except _OF_CONVERSION:
@@ -267,6 +274,24 @@ def _copier(convert: Convert, native: Iterable[Type[Any]], lists: Iterable[Type[
         return copied
 
     return copy
+
+
+def _begins_with(types: FrozenSet[Type[Any]], value: Any) -> bool:
+    """Whether something of these types is in the first row, if a value is like a database's answers."""
+    for _ in range(4):
+        kind = type(value)
+        if kind in types:
+            return True
+        if kind is dict:
+            values = list(value.values())
+            if not types.isdisjoint(map(type, values)):
+                return True
+            value = next((item for item in values if type(item) in _ROWS), None)
+        elif kind in _LISTS:
+            value = next(iter(value), None)
+        else:
+            return False
+    return False
 
 
 class _Text(str):
