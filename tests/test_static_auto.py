@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -156,6 +158,53 @@ def test_where_the_application_has_a_say(serve: Callable[..., Server], target: s
     server = serve(target)
     server.log.wait_for("app.static: .*" + re.escape(REFUSED[target]))
     assert not served_by_the_gateway(server, "/static/app.css")
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "status", "said"),
+    [
+        ("on_flask:nested", "/admin/files/assets/app.css", 401, "there are before_request_funcs"),
+        ("on_flask:guarded_view", "/static/app.css", 401, "its view is the application's own"),
+        ("on_flask:trusting", "/static/app.css", 400, "TRUSTED_HOSTS is set"),
+        ("on_flask:built_only", "/static/app.css", 404, "its route is for more, or less, than files"),
+        ("on_flask:favicon", "/static/app.css", 308, "the route /favicon.css is for one of its files"),
+        ("on_starlette:private", "/static/app.css", 403, "its route is a class of its own"),
+        ("on_django:viewed", "/static/app.css", 401, "the URLconf has a view for it"),
+    ],
+)
+def test_what_the_application_refuses(
+    serve: Callable[..., Server], target: str, path: str, status: int, said: str
+) -> None:
+    server = serve(target)
+    server.log.wait_for("app.static: .*" + re.escape(said))
+    if "nested" in target:
+        eventually(lambda: served_by_the_gateway(server, "/static/app.css"), "the gateway has what is not guarded")
+    assert get(server, path).status == status
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts instances of inotify, by /proc")
+def test_recycled_workers_find_the_same(start: Callable[[Spec], Server], files: Path) -> None:
+    settings = {"app": {"static": "auto"}, "workers": {"max_requests": 1}}
+    spec = Spec(
+        target="on_starlette:hosted()", directory=APPS, workers=1, env={"STATIC_AUTO": str(files)}, settings=settings
+    )
+    server = start(spec)
+
+    def instances() -> int:
+        links = []
+        for descriptor in Path(f"/proc/{server.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(descriptor))
+        return sum("inotify" in link for link in links)
+
+    eventually(lambda: served_by_the_gateway(server, "/static/app.css"), "the gateway has the folder")
+    assert instances() == 1
+    for n in range(5):
+        assert get(server, "/").body == b"front"
+        server.log.wait_for("reason=max_requests", count=n + 1)
+    assert served_by_the_gateway(server, "/static/app.css")
+    assert instances() == 1
+    server.log.wait_for("/late: the route other.example comes before it")
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import mimetypes
 import os
+import re
 import sys
-from datetime import timedelta
-from typing import Any, Dict, Iterator, List, Optional, Tuple
-from urllib.parse import urlsplit
+from types import FunctionType, MethodType
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 # Files of other kinds stay with the application.
 EXTENSIONS = (
@@ -33,12 +33,13 @@ def report(app: Any, root_path: str) -> Dict[str, Any]:
     found: List[Found] = []
     reasons: List[str] = []
     types: List[str] = []
-    for kind, finder in (("flask", _flask), ("starlette", _starlette), ("django", _django)):
+    for kind in ("flask", "starlette", "django"):
         if kind not in sys.modules:
             continue
-        for one in _tried(kind, finder(app, root_path)):
+        for one in _tried(kind, app, root_path):
             if isinstance(one, Unsure):
-                reasons.append(str(one))
+                # Workers of one application say the same, wherever its objects are.
+                reasons.append(re.sub(r" at 0x[0-9A-Fa-f]+", "", str(one)))
             elif not os.path.isdir(one[1]):
                 reasons.append(f"{one[0]}: {one[1]} is no folder")
             else:
@@ -69,142 +70,64 @@ def _types(kind: str) -> Iterator[str]:
         yield f"{extension}={guessed}"
 
 
-def _tried(kind: str, finder: Iterator[Any]) -> Iterator[Any]:
+def _tried(kind: str, app: Any, root_path: str) -> Iterator[Any]:
     """An application that is another than was thought of is served all the same."""
     try:
-        yield from finder
+        if kind == "flask":
+            from .static_flask import find
+        elif kind == "starlette":
+            from .static_starlette import find
+        else:
+            from .static_django import find
+        yield from find(app, root_path)
     except Exception as error:
         yield Unsure(f"the folders of {kind} could not be looked at: {type(error).__name__}: {error}")
 
 
-def _flask(app: Any, root_path: str) -> Iterator[Any]:
-    from flask import Blueprint, Flask  # type: ignore[import-not-found,import-untyped,unused-ignore]
+def made_by(value: Any, packages: Tuple[str, ...]) -> bool:
+    """Whether a package made this attribute of a class or module, and nothing has been put in its place since.
 
-    if not isinstance(app, Flask):
-        return
-    owners: Dict[str, Tuple[Any, Optional[str]]] = {"static": (app, None)}
-    owners.update({f"{name}.static": (blueprint, name) for name, blueprint in app.blueprints.items()})
-    for rule in app.url_map.iter_rules():
-        if rule.endpoint not in owners:
+    A function is known by where it was compiled, and everything by its type: functools.wraps copies names, and proxies
+    pass on all that they are asked for.
+    """
+    kind = type(value)
+    if kind is FunctionType:
+        return _package(value.__globals__.get("__name__")) in packages
+    if kind is staticmethod or kind is classmethod:
+        return made_by(value.__func__, packages)
+    if kind is property:
+        return made_by(value.fget, packages)
+    if issubclass(kind, type):
+        return _package(value.__module__) in packages
+    return _package(kind.__module__) in (*packages, "builtins", "functools") and not callable(value)
+
+
+def _package(module: Any) -> str:
+    return module.partition(".")[0] if isinstance(module, str) else ""
+
+
+def of_class(kind: type, name: str) -> Any:
+    """The attribute as the class has it; None: it has none."""
+    for one in kind.__mro__:
+        if name in vars(one):
+            return vars(one)[name]
+    return None
+
+
+def altered(instance: Any, base: type, names: Iterable[str], packages: Tuple[str, ...]) -> Optional[str]:
+    """The first of these attributes of a class of the packages that a subclass, the instance or a patch replaces."""
+    own = vars(instance)
+    for name in names:
+        original = of_class(base, name)
+        if original is None:  # of another version
             continue
-        owner, name = owners[rule.endpoint]
-        if not owner.has_static_folder:
-            continue
-        try:
-            _plain_flask(app, Flask)
-            if name is not None and type(owner) is not Blueprint:
-                raise Unsure(f"the blueprint {name} is a class of its own")
-            _no_hooks(app, None if name is None else name)
-            yield _flask_rule(app, owner, rule, root_path)
-        except Unsure as error:
-            yield Unsure(f"{rule.rule}: {error}")
+        if of_class(type(instance), name) is not original or not made_by(original, packages):
+            return name
+        if name in own and (callable(original) or not hasattr(type(original), "__get__")):
+            return name
+    return None
 
 
-def _plain_flask(app: Any, flask: Any) -> None:
-    """That requests go the way that Flask made for them."""
-    kind = type(app)
-    for name in (
-        *(
-            "__call__",
-            "wsgi_app",
-            "full_dispatch_request",
-            "preprocess_request",
-            "dispatch_request",
-            "process_response",
-        ),
-        *("finalize_request", "make_response", "send_static_file", "get_send_file_max_age", "create_url_adapter"),
-    ):
-        if getattr(kind, name, None) is not getattr(flask, name, None) or name in vars(app):
-            raise Unsure(f"{name} is the application's own (or a middleware's)")
-
-
-def _no_hooks(app: Any, name: Optional[str]) -> None:
-    for hooks in ("url_value_preprocessors", "before_request_funcs", "after_request_funcs"):
-        for scope in {None, name}:
-            if getattr(app, hooks, {}).get(scope):
-                raise Unsure(f"there are {hooks}, which may change the answer")
-
-
-def _flask_rule(app: Any, owner: Any, rule: Any, root_path: str) -> Found:
-    tail = "/<path:filename>"
-    if not rule.rule.endswith(tail) or "<" in rule.rule[: -len(tail)] or rule.host or rule.subdomain:
-        raise Unsure("it is not only a path")
-    prefix = rule.rule[: -len(tail)]
-    for other in app.url_map.iter_rules():
-        literal = other.rule.partition("<")[0]
-        if other is not rule and (literal.startswith(prefix + "/") or literal == prefix):
-            raise Unsure(f"the route {other.rule} is within it")
-    if not prefix:
-        raise Unsure("it is the whole site")
-    age = app.config["SEND_FILE_MAX_AGE_DEFAULT"]
-    if isinstance(age, timedelta):
-        age = int(age.total_seconds())
-    if age is not None and (not isinstance(age, int) or age <= 0):
-        raise Unsure(f"SEND_FILE_MAX_AGE_DEFAULT is {age!r}")
-    return root_path + prefix, owner.static_folder, "no-cache" if age is None else f"public, max-age={age}"
-
-
-def _starlette(app: Any, root_path: str) -> Iterator[Any]:
-    from starlette.applications import Starlette  # type: ignore[import-not-found,import-untyped,unused-ignore]
-    from starlette.routing import Mount, Route  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    if "starlette.staticfiles" not in sys.modules or not isinstance(app, Starlette):
-        return
-    from starlette.staticfiles import StaticFiles  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    before: List[Any] = []
-    for route in app.router.routes:
-        if isinstance(route, Mount) and isinstance(getattr(route, "app", None), StaticFiles):
-            try:
-                if type(app).__module__.partition(".")[0] not in ("starlette", "fastapi"):
-                    raise Unsure("the application is a class of its own")
-                if app.user_middleware or getattr(route, "_base_app", route.app) is not route.app:
-                    raise Unsure("there is middleware, which may change the answer")
-                if (
-                    type(route.app) is not StaticFiles
-                    or getattr(route.app, "packages", None)
-                    or not route.app.directory
-                ):
-                    raise Unsure("its StaticFiles are more than one folder, or a class of their own")
-                path = route.path.rstrip("/")
-                if not path or "{" in path:
-                    raise Unsure("it is not only a path")
-                for other in before:
-                    if _may_take(other, path, Mount, Route):
-                        raise Unsure(f"the route {getattr(other, 'path', other)} comes before it")
-                yield root_path + path, os.fspath(route.app.directory), ""
-            except Unsure as error:
-                yield Unsure(f"{route.path}: {error}")
-        before.append(route)
-
-
-def _may_take(route: Any, path: str, mount: Any, plain: Any) -> bool:
-    """Whether a route that comes first may take a request below the path."""
-    own = getattr(route, "path", None)
-    if not isinstance(own, str) or not isinstance(route, (mount, plain)):
-        return True
-    literal, parameter, _ = own.partition("{")
-    if parameter:
-        return path.startswith(literal) or literal.startswith(path + "/")
-    if isinstance(route, mount):
-        own = own.rstrip("/")
-        return own == path or path.startswith(own + "/") or own.startswith(path + "/")
-    return own.startswith(path + "/")
-
-
-def _django(app: Any, root_path: str) -> Iterator[Any]:
-    from django.conf import settings  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    handlers = sys.modules.get("django.core.handlers.base")
-    if handlers is None or not settings.configured or not isinstance(app, handlers.BaseHandler):
-        return
-    root, url = settings.STATIC_ROOT, urlsplit(settings.STATIC_URL or "")
-    if not root or url.netloc:
-        return
-    path = url.path.rstrip("/")
-    if not path.startswith("/"):
-        yield Unsure(f"STATIC_URL: {settings.STATIC_URL!r} is no path below the site")
-    elif root_path and not path.startswith(root_path + "/"):
-        yield Unsure(f"STATIC_URL: {settings.STATIC_URL!r} is not below {root_path}")
-    else:
-        yield path, os.fspath(root), ""
+def is_method(value: Any, owner: Any, function: Any) -> bool:
+    """Whether this is the function as the owner's method."""
+    return type(value) is MethodType and value.__self__ is owner and value.__func__ is function

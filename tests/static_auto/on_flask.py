@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -57,4 +58,51 @@ def shadowed() -> Flask:
     def special() -> Response:
         return Response("special", mimetype="text/css")
 
+    return app
+
+
+def login_required(view: Any) -> Any:
+    @wraps(view)
+    def guarded_view(*args: Any, **kwargs: Any) -> Any:
+        if "Authorization" not in request.headers:
+            abort(401)
+        return view(*args, **kwargs)
+
+    return guarded_view
+
+
+def nested() -> Flask:
+    """A guard of the blueprint that the one with the folder is nested in."""
+    app = make()
+    admin = Blueprint("admin", __name__, url_prefix="/admin")
+    files = Blueprint("files", __name__, url_prefix="/files", static_folder=FILES / "shop", static_url_path="/assets")
+    admin.before_request(login_required(lambda: None))
+    admin.register_blueprint(files)
+    app.register_blueprint(admin)
+    return app
+
+
+def guarded_view() -> Flask:
+    app = make()
+    app.view_functions["static"] = login_required(app.view_functions["static"])
+    return app
+
+
+def trusting() -> Flask:
+    app = make()
+    app.config["TRUSTED_HOSTS"] = ["example.org"]
+    return app
+
+
+def built_only() -> Flask:
+    """The route is there for url_for; the files are on another server."""
+    app = Flask(__name__, static_folder=None)
+    app.static_folder = FILES / "own"
+    app.add_url_rule("/static/<path:filename>", endpoint="static", build_only=True)
+    return app
+
+
+def favicon() -> Flask:
+    app = make()
+    app.add_url_rule("/favicon.css", endpoint="static", defaults={"filename": "app.css"})
     return app

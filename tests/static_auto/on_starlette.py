@@ -11,8 +11,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Host, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 FILES = Path(os.environ["STATIC_AUTO"])
 
@@ -51,3 +52,20 @@ class Guarded(StaticFiles):
 
 def guarded() -> Starlette:
     return Starlette(routes=[Route("/", front), Mount("/static", Guarded(directory=FILES / "own"))])
+
+
+class Private(Mount):
+    """A mount that answers by itself."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("not for you", 403)(scope, receive, send)
+
+
+def private() -> Starlette:
+    return Starlette(routes=[Route("/", front), Private("/static", StaticFiles(directory=FILES / "own"))])
+
+
+def hosted() -> Starlette:
+    """The second mount stays with the application, for a reason that names an object of the process."""
+    late = Mount("/late", StaticFiles(directory=FILES / "shop"))
+    return Starlette(routes=[*routes(), Host("other.example", Router()), late])
