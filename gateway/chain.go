@@ -22,7 +22,7 @@ func (g *Gateway) responder(cfg *config.Config) exchange.Responder {
 	if g.developer != nil {
 		workers, live = g.developer, g.developer.hub.Responder
 	}
-	rest := filtered(workers)
+	rest := g.withFound(filtered(workers)) // what the configuration has comes first, also on the way to the application's folders
 	list := make([]route, 0, len(g.upstreams)+len(g.cfg.Statics))
 	for _, u := range g.upstreams {
 		list = append(list, route{strings.TrimSuffix(u.Route, "/"), filtered(u)})
@@ -32,7 +32,6 @@ func (g *Gateway) responder(cfg *config.Config) exchange.Responder {
 			list = append(list, route{strings.TrimSuffix(g.cfg.Statics[i].Route, "/"), r})
 		}
 	}
-	list = g.addFound(list, rest)
 	if len(list) > 0 {
 		rest = newRoutes(rest, list)
 	}

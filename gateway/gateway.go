@@ -494,7 +494,8 @@ func (g *Gateway) TryImport(ctx context.Context) (string, error) {
 			about += "; " + w.Info.Acceleration.String()
 		}
 		if w.Info.Static.Asked {
-			about += "; " + w.Info.Static.String()
+			found := g.reached(w.Info.Static)
+			about += "; " + found.String()
 		}
 	}
 	return about + g.aboutJSON(), g.supervisor.Stop(ctx)
