@@ -60,10 +60,12 @@ test: build $(VENV)/.installed requirements gotest shim e2e
 requirements: $(VENV)/.installed
 	$(PY) docs/check_requirements.py
 
+# With the flags of the binary: what both need is compiled once.
+gotest: export CGO_ENABLED = 0
 gotest: $(VENV)/.installed
-	$(GO) vet ./...
-	PYSPEED_TEST_PYTHON=$(abspath $(PY)) $(GO) test -shuffle=on -timeout 8m ./...
-	$(GO) test -shuffle=on -tags sonic ./json
+	$(GO) vet -trimpath ./...
+	PYSPEED_TEST_PYTHON=$(abspath $(PY)) $(GO) test -trimpath -vet=off -shuffle=on -timeout 8m ./...
+	$(GO) test -trimpath -shuffle=on -tags sonic ./json
 
 # As pip does it for a package that it installs; else each worker and program of a test would compile it.
 compiled: $(VENV)/.installed
