@@ -32,6 +32,8 @@ import values  # noqa: E402
 from pyspeed import accelerate  # noqa: E402
 from pyspeed.accelerate import exact  # noqa: E402
 
+# With fewer cases than that the customised surfaces get a third of the fixed ones.
+FEW = 50
 # What stays with the frameworks, and what does in some versions only: a response model of Any.
 LEFT = ("flask indented", "rest indented", "jsonable_encoder exclude_none", "fastapi /anything")
 
@@ -88,15 +90,19 @@ def writes_at_once() -> bool:
     return "1.5" in written and not copied
 
 
-def run(seed: int, cases: int) -> dict[str, str]:
+def run(seed: int, cases: int, with_customised: bool = True) -> dict[str, str]:
     """The outcome of each case, by its name."""
     of_values, of_bodies = surfaces.surfaces()
-    for own, into in zip(customised.surfaces({**of_values, **of_bodies}), (of_values, of_bodies)):
-        into.update(own)
+    plain = set(of_values)
+    if with_customised:
+        for own, into in zip(customised.surfaces({**of_values, **of_bodies}), (of_values, of_bodies)):
+            into.update(own)
     outcomes = {}
     for name, surface in of_values.items():
         Counts.now = name
         for number, value in enumerate(values.corners()):
+            if number % 3 and cases < FEW and name not in plain:
+                continue
             outcomes[f"{name}, corner {number}"] = surface(value)
         for number in range(cases):
             outcomes[f"{name}, value {number}"] = surface(values.value(random.Random(f"{seed}-{number}")))
@@ -169,7 +175,7 @@ def main() -> int:
         print("after the end jsonable_encoder is another one")
         return 1
     asked = encoding.asked + decoding.asked
-    again = run(options.seed, min(options.cases, 20))
+    again = run(options.seed, min(options.cases, 20), with_customised=False)
     if encoding.asked + decoding.asked != asked or any(before[name] != again[name] for name in again):
         print("something is accelerated still")
         return 1
