@@ -33,6 +33,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     # Set first, so that what the project puts there is taken back.
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "")
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
+    # The real one, if another test has imported it; it is put back.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "django"]:
+        monkeypatch.delitem(sys.modules, name)
     before = set(sys.modules)
     # Django's place in this test: it has what django_project asks for, and says so.
     made = "def get_%s_application():\n    def application(*arguments): ...\n    return application\n"
