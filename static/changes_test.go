@@ -111,7 +111,7 @@ func TestSlowReaders(t *testing.T) {
 			e.mu.Lock()
 			n := e.held
 			e.mu.Unlock()
-			if n > 0 {
+			if n+piece > ahead { // its sender waits
 				break
 			}
 			if time.Now().After(deadline) {
