@@ -200,6 +200,9 @@ func (e *entry) admit(v *variant, f *file) *variant {
 		return nil // one request reads it for all that come after
 	}
 	defer e.admitting.Store(false)
+	if now := e.variants[v.coding].Load(); now.body != nil {
+		return now // since it was picked
+	}
 	body, err := f.whole()
 	if err != nil {
 		return nil
