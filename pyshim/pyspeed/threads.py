@@ -135,7 +135,9 @@ class Threads:
                 self._finished.wait()
             abandoned = self._abandoned
             started = list(self._started)
-        if not abandoned:
+        if abandoned:
+            watcher.join(1.0)  # it runs no request, and so ends at once
+        else:
             self._connection.flush()
             for thread in started:
                 thread.join()
