@@ -182,7 +182,7 @@ func (p *flagParser) argument(arg string) error {
 		return fmt.Errorf("unexpected argument \"\": expected %s", target{}.expects())
 	case !strings.Contains(arg, ":") && !p.named:
 		if c := nearest(arg, []string{"serve", "check", "config", "ctl", "probe", "version", "help"}); c != "" {
-			return fmt.Errorf("unknown command %s; did you mean %s? An application of that name is started by pyspeed-gw serve %s", quote(arg), c, arg)
+			return fmt.Errorf("unknown command %s; did you mean %s? An application of that name is started by pyspeed-gw serve %s", quote(arg), c, oneLine(arg))
 		}
 	}
 	return p.add(keyTarget, positional, arg)

@@ -57,6 +57,7 @@ func FuzzArguments(f *testing.F) {
 	f.Add("-b\n[::1]:80\n--\nx")
 	f.Add("-b\n:\x00")
 	f.Add("--ssl-\x01")
+	f.Add("C\x7f")
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, line string) {
 		if _, _, err := Load(strings.Split(line, "\n"), nil, dir); err != nil {
