@@ -63,7 +63,7 @@ func AppendHead(dst []byte, h *AnswerHead) ([]byte, error) {
 			return dst, fmt.Errorf("cannot send the answer: the field name %s is not a token; rename the header", quoted(f.Name))
 		}
 		if n := len(value); n > 0 && (value[0] <= ' ' || value[n-1] <= ' ') {
-			value = trimOWS(value)
+			value = exchange.TrimOWS(value)
 		}
 		if !validValue(value) { // RFC 9110 §5.5: CR, LF or NUL would let it write the next answer
 			return dst, fmt.Errorf("cannot send the answer: the value of %s holds a control character; remove it", quoted(f.Name))

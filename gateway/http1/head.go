@@ -343,7 +343,7 @@ func connectionOptions(value []byte) (closes, keepsAlive bool) {
 		} else {
 			value = nil
 		}
-		option = trimOWS(option)
+		option = exchange.TrimOWS(option)
 		closes = closes || exchange.EqualFold(option, "close")
 		keepsAlive = keepsAlive || exchange.EqualFold(option, "keep-alive")
 	}

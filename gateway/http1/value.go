@@ -42,13 +42,3 @@ func hasControl(w uint64) bool {
 	del := w ^ 0x7f*eachByte
 	return ((w-0x20*eachByte)&^w|(del-eachByte)&^del)&highBits != 0
 }
-
-func trimOWS(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
-	}
-	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
-		b = b[:len(b)-1]
-	}
-	return b
-}
