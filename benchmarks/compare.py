@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from runner import environments, goals, machine, report
+from runner import discard, environments, goals, machine, report
 from runner.cell import OURS, Cell, select
 from runner.cells import CELLS
 from runner.measure import Load, measure
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--binary", type=Path, default=ROOT / "bin/pyspeed-gw", help="the pyspeed-gw to measure")
     p.add_argument("--output", type=Path, default=HERE / "results", help="where the results go")
     p.add_argument("--server-cores", default="1", help="for taskset -c; the whole tree of a server")
-    p.add_argument("--load-cores", default="0", help="for taskset -c; wrk")
+    p.add_argument("--load-cores", default="0", help="for taskset -c; the load")
     return p
 
 
@@ -94,6 +94,7 @@ def check(args: argparse.Namespace) -> str:
 def profile(place: Place, name: str, rounds: int, load: Load) -> int:
     """One server, started once, under `rounds` times the load, with what a profiler needs to find it."""
     cell = select(CELLS, name)[0]
+    build_load(place, [cell], {})
     try:
         with running(OURS, place, cell) as server:
             pids = " ".join(str(stat.pid) for stat in server.tree.stats())
@@ -108,6 +109,17 @@ def profile(place: Place, name: str, rounds: int, load: Load) -> int:
         print(error, *error.tail, sep="\n", file=sys.stderr)
         return 1
     return 0
+
+
+def build_load(place: Place, cells: list[Cell], settings: dict[str, str]) -> None:
+    """Builds what makes the load of some cells. Without it they fail, and the settings say why."""
+    if any(cell.load == "discard" for cell in cells):
+        why = discard.make(place)
+        if why:
+            settings["discard"] = f"not built: {why}"
+            print(f"cannot build benchmarks/discard, so its cells fail: {why}", file=sys.stderr)
+        else:
+            settings.pop("discard", None)
 
 
 def plots(venvs: Path, path: Path) -> tuple[list[tuple[str, str]], str]:
@@ -235,6 +247,7 @@ def compare(args: argparse.Namespace, work: Path) -> int:
     else:
         results.machine = facts
     args.output.mkdir(parents=True, exist_ok=True)
+    build_load(place, cells, results.settings)
     began = time.monotonic()
     run(place, results, path)
     took = float(results.plan.get("took", 0.0)) + time.monotonic() - began

@@ -29,8 +29,9 @@ class Cell:
     too. Cells of one `series` have the application and the environment in common: a server is started once for
     all of them, and measured in each, in their order.
 
-    With `overload` the load is not wrk's but so many times what the server can do, at a fixed rate (overload.py);
-    `options` are further arguments for ours.
+    `load` says who makes the load: "wrk", with its `script`, or "discard" (discard.py), which asks for `path` and
+    throws the bodies away. With `overload` it is neither, but so many times what the server can do, at a fixed
+    rate (overload.py). `options` are further arguments for ours.
 
     With `files` there are files below /static/ (files.py). With `cold` none of them is in the kernel's memory when the
     load begins, and there is no warm-up. In `options`, `{files}` stands for their folder.
@@ -43,6 +44,7 @@ class Cell:
     interface: str
     connections: int
     peers: tuple[str, ...]
+    load: str = "wrk"
     script: str = "get.lua"
     path: str = "/"
     body: bytes | None = None

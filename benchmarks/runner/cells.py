@@ -328,13 +328,22 @@ CACHE_CELLS = tuple(
 STATIC = ("--static", "/static={files}")
 
 
-def _static(name: str, file: str, connections: int, *peers: str, app: str = "static_starlette:app", what: str) -> Cell:
+def _static(
+    name: str,
+    file: str,
+    connections: int,
+    *peers: str,
+    app: str = "static_starlette:app",
+    load: str = "wrk",
+    what: str,
+) -> Cell:
     return Cell(
         name,
         app,
         "wsgi" if "flask" in app else "asgi",
         connections,
         peers,
+        load=load,
         path=f"/static/{file}",
         expect=content(SIZES[file]),
         options=STATIC,
@@ -347,6 +356,31 @@ STATIC_CELLS = (
     _static("static-1k", "1k.bin", 64, "nginx-static", what="A file of 1 KiB, from the gateway's memory."),
     _static("static-64k", "64k.bin", 64, "nginx-static", what="A file of 64 KiB."),
     _static("static-10m", "10m.bin", 16, "nginx-static", what="A file of 10 MiB."),
+    # wrk's core is full before the server's where bodies are large.
+    _static(
+        "static-64k-discarded",
+        "64k.bin",
+        64,
+        "nginx-static",
+        load="discard",
+        what="64 KiB, by a load that throws bodies away.",
+    ),
+    _static(
+        "static-1m-discarded",
+        "1m.bin",
+        32,
+        "nginx-static",
+        load="discard",
+        what="1 MiB, by a load that throws bodies away.",
+    ),
+    _static(
+        "static-10m-discarded",
+        "10m.bin",
+        16,
+        "nginx-static",
+        load="discard",
+        what="10 MiB, by a load that throws bodies away.",
+    ),
     _static(
         "static-1k-starlette", "1k.bin", 64, "uvicorn", what="1 KiB; the peer serves it by Starlette's StaticFiles."
     ),

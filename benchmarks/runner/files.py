@@ -9,7 +9,7 @@ from pathlib import Path
 from .place import Place
 
 KIB, MIB = 1024, 1024 * 1024
-SIZES = {"1k.bin": KIB, "64k.bin": 64 * KIB, "10m.bin": 10 * MIB}
+SIZES = {"1k.bin": KIB, "64k.bin": 64 * KIB, "1m.bin": MIB, "10m.bin": 10 * MIB}
 # From 300 bytes to 300 KB, as many in each order of magnitude: 43 MB in all.
 COLD_FILES = 1000
 COLD_LEAST, COLD_MOST = 300, 300_000

@@ -69,8 +69,14 @@ GOALS["fastapi-typed-list-cached"] = Goal(ratio=10.0, won=0.7)
 GOALS["fastapi-json-accelerate"] = Goal(ratio=1.5, over=(("uvicorn", 6.0),), won=0.7)
 GOALS["flask-json-accelerate"] = Goal(ratio=1.0, over=(("pyspeed-default", 1.4),), won=0.7)
 # Issue 6: files beside nginx, and beside what frameworks have for them.
-for _name, _ratio in (("static-1k", 1.2), ("static-64k", 1.1), ("static-10m", 1.0), ("static-cold-1000", 0.9)):
-    GOALS[_name] = Goal(ratio=_ratio, won=0.7 if _ratio >= 1 else -1)
+GOALS["static-1k"] = Goal(ratio=1.2, won=0.7)
+GOALS["static-cold-1000"] = Goal(ratio=0.9, won=-1)
+# The goals are about the server's core. With large bodies wrk's is full first, so they are judged where the load throws
+# the bodies away; by wrk we only are not to be far behind, whoever keeps it busier.
+for _name, _ratio in (("static-64k-discarded", 1.1), ("static-1m-discarded", 1.0), ("static-10m-discarded", 1.0)):
+    GOALS[_name] = Goal(ratio=_ratio, won=0.7)
+for _name in ("static-64k", "static-10m"):
+    GOALS[_name] = Goal(ratio=0.9, won=-1)
 for _name in ("static-1k-starlette", "static-1k-flask"):
     GOALS[_name] = Goal(ratio=53.0, won=0.7)
 # And what a look at JSON may cost.

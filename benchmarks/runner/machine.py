@@ -82,7 +82,7 @@ def describe(venvs: Path, binary: Path, root: Path, server_cores: str, load_core
     facts = {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "CPU": _field(cpuinfo, "model name"),
-        "CPUs": f"{os.cpu_count()}; servers on {server_cores}, wrk on {load_cores}",
+        "CPUs": f"{os.cpu_count()}; servers on {server_cores}, the load on {load_cores}",
         "virtual machine": "yes" if " hypervisor" in _field(cpuinfo, "flags") else "no",
         "CPU governor": governor.read_text(encoding="ascii").strip() if governor.exists() else "not visible",
         "memory": f"{int(_field(meminfo, 'MemTotal').split()[0]) // 1024} MiB",

@@ -40,7 +40,7 @@ class Round:
     rps: float = 0.0
     cpu_us: float = 0.0  # microseconds of CPU per request, whole process tree, user and system
     cores: float = 0.0  # CPUs that the tree kept busy
-    load_cores: float = 0.0  # CPUs that wrk kept busy
+    load_cores: float = 0.0  # CPUs that the load kept busy
     p50_us: int = 0  # of the short requests, where there are two classes of them
     p90_us: int = 0
     p99_us: int = 0

@@ -38,6 +38,11 @@ class Place:
         return self.work / "access.log"
 
     @property
+    def discard(self) -> Path:
+        """Where discard.py builds the program that cells with large bodies are loaded by."""
+        return self.work / "discard"
+
+    @property
     def files(self) -> Path:
         """Where files.py puts what static cells ask for."""
         return self.work / "files"

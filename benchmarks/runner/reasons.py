@@ -19,6 +19,16 @@ REASONS: tuple[tuple[str, str, str], ...] = (
         "*",
         "all wait for the same 10 ms, nobody fills the core; the rest is the hand-over from an inline start to threads",
     ),
+    (
+        "static-64k",
+        "nginx-static",
+        "wrk copies all it gets, and its core is full before either server's; static-64k-discarded has a lighter load",
+    ),
+    (
+        "static-10m",
+        "nginx-static",
+        "wrk copies all it gets, and its core is full before either server's; static-10m-discarded has a lighter load",
+    ),
     ("upload*", "*", "every body byte crosses a second socket, between edge and worker"),
     ("stream*", "*", "every part of an answer is a record of its own on its way through the edge"),
     ("sse*", "*", "every part of an answer is a record of its own on its way through the edge"),

@@ -25,7 +25,7 @@ IDLE: tuple[str, Figure, int] = ("idle PSS MB", lambda r: r.idle_kb / 1024, 1)
 
 # More of a CPU than this taken by other work, or by the hypervisor, is called out.
 DISTURBED = 0.10
-# wrk this busy, while the server is not, means that wrk's core set the figure.
+# A load this busy, while the server is not, means that its core set the figure.
 SATURATED = 0.97
 
 
@@ -70,7 +70,8 @@ def described(cell: Cell) -> str:
     workers = f", {cell.workers} workers" if cell.workers != 1 else ""
     where = "" if cell.directory == "benchmarks/apps" else f" in `{cell.directory}`"
     newer = "" if cell.environment == "peers" else f" Python of the environment `{cell.environment}`."
-    text = f"`{cell.app}`{where} ({cell.interface}), {connections}{workers}, `{cell.script}`, `{cell.path}`.{newer}"
+    load = cell.script if cell.load == "wrk" else cell.load
+    text = f"`{cell.app}`{where} ({cell.interface}), {connections}{workers}, `{load}`, `{cell.path}`.{newer}"
     return f"{cell.what} {text}" if cell.what else text
 
 
@@ -126,7 +127,8 @@ def notes(cell: Cell, results: Results) -> list[str]:
         )
     limited = sorted({r.server for r in rounds if r.load_cores > SATURATED > r.cores})
     if limited:
-        lines.append(f"wrk's core was full before the server's with {', '.join(limited)}: it could have answered more.")
+        full = f"{cell.load}'s core was full before the server's with {', '.join(limited)}"
+        lines.append(f"{full}: it could have answered more{elsewhere(cell, results)}.")
     if not cell.latency:
         lines.append(
             "No latencies: wrk's correction for coordinated omission makes them meaningless when it pipelines."
@@ -140,6 +142,12 @@ def notes(cell: Cell, results: Results) -> list[str]:
     if not lines:
         return []
     return [f"- {line}" for line in lines] + [""]
+
+
+def elsewhere(cell: Cell, results: Results) -> str:
+    """Where a lighter load was put on the same, in this run."""
+    name = f"{cell.name}-discarded"
+    return f", see {name}" if any(r.cell == name for r in results.rounds) else ""
 
 
 def commands_section(results: Results) -> list[str]:

@@ -1,4 +1,4 @@
-"""Runs wrk and reads its figures."""
+"""Runs wrk, or who else makes the load of a cell and tells its figures as wrk does, and reads them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 from dataclasses import dataclass, field
 
+from . import discard
 from .cell import Cell
 from .place import Place
 
@@ -17,12 +18,12 @@ ERRORS = ("connect", "read", "write", "timeout", "status")
 
 
 class MeasureError(Exception):
-    """wrk gave no figures."""
+    """The load gave no figures."""
 
 
 @dataclass(frozen=True)
 class Wrk:
-    """What wrk said (wrk/report.lua). Times in microseconds.
+    """What wrk said (wrk/report.lua), or benchmarks/discard. Times in microseconds.
 
     `classes`: what wrk/mixed.lua says of each class of requests: their number and percentiles. `capacity` and `refused`
     are overload.py's.
@@ -61,9 +62,9 @@ def parse(output: str) -> Wrk:
             errors = {each: data.pop(each) for each in ERRORS}
             return Wrk(errors=errors, classes=classes, **data)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise MeasureError(f"cannot read wrk's figures: {error}: {line[:200]}") from error
+            raise MeasureError(f"cannot read the load's figures: {error}: {line[:200]}") from error
     tail = " / ".join(line.strip() for line in output.splitlines()[-3:] if line.strip())
-    raise MeasureError(f"cannot read wrk's figures: it printed none: {tail[:300]}")
+    raise MeasureError(f"cannot read the load's figures: it printed none: {tail[:300]}")
 
 
 def command(place: Place, cell: Cell, port: int, seconds: float) -> list[str]:
@@ -76,16 +77,22 @@ def command(place: Place, cell: Cell, port: int, seconds: float) -> list[str]:
     ]
 
 
+# By Cell.load.
+LOADS = {"wrk": command, "discard": discard.command}
+
+
 def run(place: Place, cell: Cell, port: int, seconds: float) -> Wrk:
     """Puts the cell's load on a port. Raises MeasureError."""
-    line = command(place, cell, port, seconds)
+    if cell.load == "discard" and not place.discard.exists():
+        raise MeasureError("cannot measure: benchmarks/discard was not built; the report says why, above")
+    line = LOADS[cell.load](place, cell, port, seconds)
     try:
         process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except FileNotFoundError as error:
         raise MeasureError(f"cannot run {error.filename}: install wrk and util-linux") from error
     try:
         assert process.stderr is not None
-        # wrk/report.lua's setup() writes a line. Before that, the signal would end wrk without a word.
+        # wrk/report.lua's setup() writes a line, as discard does. Before that, the signal would end it without a word.
         if not select.select([process.stderr], [], [], GRACE_SECONDS)[0]:
             raise subprocess.TimeoutExpired(line, GRACE_SECONDS)
         try:
@@ -95,7 +102,7 @@ def run(place: Place, cell: Cell, port: int, seconds: float) -> Wrk:
             process.send_signal(signal.SIGINT)
             output, complaints = process.communicate(timeout=GRACE_SECONDS)
     except subprocess.TimeoutExpired as error:
-        raise MeasureError(f"cannot measure: wrk did not end within {GRACE_SECONDS} s") from error
+        raise MeasureError(f"cannot measure: {cell.load} did not end within {GRACE_SECONDS} s") from error
     finally:
         process.kill()
         process.communicate()

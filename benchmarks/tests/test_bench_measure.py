@@ -40,9 +40,9 @@ def test_wrk_output_is_read() -> None:
     [
         ("unable to connect to 127.0.0.1:1 Connection refused\n", "printed none: unable to connect"),
         ("", "printed none"),
-        ("WRK {not json}\n", "cannot read wrk's figures"),
-        ('WRK {"requests":1}\n', "cannot read wrk's figures"),
-        (OUTPUT.replace('"max_us"', '"unknown"'), "cannot read wrk's figures"),
+        ("WRK {not json}\n", "cannot read the load's figures"),
+        ('WRK {"requests":1}\n', "cannot read the load's figures"),
+        (OUTPUT.replace('"max_us"', '"unknown"'), "cannot read the load's figures"),
     ],
 )
 def test_wrk_output_without_figures_is_an_error(output: str, message: str) -> None:
@@ -89,7 +89,7 @@ def test_the_classes_of_mixed_load_are_read() -> None:
     wrk = parse_wrk(short + short.replace("short", "slow") + OUTPUT)
     assert list(wrk.classes) == ["short", "slow"]
     assert wrk.classes["short"]["p99_us"] == 3
-    with pytest.raises(MeasureError, match="cannot read wrk's figures"):
+    with pytest.raises(MeasureError, match="cannot read the load's figures"):
         parse_wrk("CLASS 5\n" + OUTPUT)
 
 
