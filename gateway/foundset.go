@@ -112,6 +112,9 @@ func (c counted) AnswerShared(status int, fields []exchange.Field, body []byte) 
 	return err
 }
 
+// BodyPipe implements exchange.PipeTaker.
+func (c counted) BodyPipe(pipe, n int) (int, bool) { return exchange.BodyPipe(c.Writer, pipe, n) }
+
 // End implements exchange.Writer.
 func (c counted) End() {
 	c.Writer.End()

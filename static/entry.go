@@ -65,6 +65,10 @@ type variant struct {
 // there. A larger one is when it is asked for again, so that a pass over many files does not fill memory with what nobody wants.
 const small = 16 << 10
 
+// leastKernel is the smallest file that is left to the kernel's memory, in bytes, unless it is one to be encoded: it is sent from
+// there at least as quickly as from ours.
+const leastKernel = 1 << 20
+
 // question is what is asked for of a file.
 type question struct {
 	name   string
@@ -196,7 +200,7 @@ func (e *entry) open(v *variant) *file {
 
 // admit keeps the body of a variant that is asked for again, if it is not too large; nil: it is sent from the disk. f is its file.
 func (e *entry) admit(v *variant, f *file) *variant {
-	if v.size > e.site.set.largest || !e.admitting.CompareAndSwap(false, true) {
+	if v.size > e.site.set.largest || v.size >= leastKernel && (e.tooLarge || v.coding != identity) || !e.admitting.CompareAndSwap(false, true) {
 		return nil // one request reads it for all that come after
 	}
 	defer e.admitting.Store(false)

@@ -224,7 +224,7 @@ func (l *look) deliver(e *entry, v *variant, p *plan) {
 				return
 			}
 		}
-		l.file, l.slots = l.f, l.responder.slots
+		l.file, l.slots, l.pipes = l.f, l.responder.slots, l.responder.set.pipes
 	}
 	l.sender.run()
 }

@@ -13,6 +13,12 @@ const ahead = 512 << 10
 // piece is how much is read from a disk, or handed to the edge, at once.
 const piece = 256 << 10
 
+// What of a file goes through a pipe: parts that are long enough to be worth it, most of which at once.
+const (
+	leastPiped = 128 << 10
+	mostPiped  = 512 << 10
+)
+
 // sender sends a file as fast as the client takes it. Its goroutine reads and writes; the edge calls Drained and
 // Cancelled.
 type sender struct {
@@ -21,11 +27,13 @@ type sender struct {
 	v     *variant
 	file  *file         // nil: it is in memory
 	slots chan struct{} // one is held while the file is read
+	pipes pipes
 
-	mu   sync.Mutex
-	room sync.Cond
-	owed int // bytes that the client has not taken
-	left bool
+	mu    sync.Mutex
+	room  sync.Cond
+	owed  int  // bytes that the client has not taken
+	woken bool // the edge has called since this was last unset
+	left  bool
 }
 
 func newSender(x *exchange.Exchange, p *plan, v *variant) *sender {
@@ -38,6 +46,7 @@ func newSender(x *exchange.Exchange, p *plan, v *variant) *sender {
 func (s *sender) Drained(n int) {
 	s.mu.Lock()
 	s.owed -= n
+	s.woken = true
 	s.mu.Unlock()
 	s.room.Signal()
 }
@@ -81,6 +90,9 @@ func (s *sender) span(part span) bool {
 		}
 		return true
 	}
+	if part.n >= leastKernel {
+		s.pass(&part)
+	}
 	buffer := pieces.Get().(*[]byte)
 	defer pieces.Put(buffer)
 	for part.n > 0 {
@@ -94,6 +106,44 @@ func (s *sender) span(part span) bool {
 		part.start, part.n = part.start+int64(n), part.n-int64(n)
 	}
 	return true
+}
+
+// pass sends a part of the file from the kernel's memory. What is left of it after that cannot be sent so.
+func (s *sender) pass(part *span) {
+	if _, ok := exchange.BodyPipe(s.w, -1, 0); !ok {
+		return
+	}
+	most := int64(mostPiped)
+	for part.n > 0 {
+		p := s.pipes.get()
+		if p == nil {
+			return
+		}
+		s.slots <- struct{}{}
+		n := p.fill(s.file, part.start, min(part.n, most))
+		<-s.slots
+		s.mu.Lock()
+		s.woken = false
+		s.mu.Unlock()
+		sent, ok := exchange.BodyPipe(s.w, p.end(), n)
+		s.pipes.put(p, n-sent)
+		part.start, part.n = part.start+int64(sent), part.n-int64(sent)
+		if n == 0 || !ok || sent < n && !s.await() {
+			return
+		}
+		// What the client does not take is moved for nothing.
+		most = min(max(2*int64(sent), leastPiped), mostPiped)
+	}
+}
+
+// await waits for a call of the edge; false: the client has left.
+func (s *sender) await() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.woken && !s.left {
+		s.room.Wait()
+	}
+	return !s.left
 }
 
 var pieces = sync.Pool{New: func() any {

@@ -53,6 +53,7 @@ type Set struct {
 	cache   *otter.Cache[string, *entry] // by the site's route and the path; nil: nothing is kept
 	largest int64                        // file that is kept in memory
 	folders *folders
+	pipes   pipes
 	log     *slog.Logger
 	// encoding is held by who encodes a file: one at a time, as the processors are for others.
 	encoding chan struct{}
@@ -64,7 +65,7 @@ const mostLooks = 64
 
 // Open makes a set of sites; memory is for the files that are kept, in bytes. Close it.
 func Open(list []Settings, memory int64, log *slog.Logger) (*Set, error) {
-	set := &Set{log: log, encoding: make(chan struct{}, 1), folders: newFolders(log)}
+	set := &Set{log: log, encoding: make(chan struct{}, 1), folders: newFolders(log), pipes: newPipes()}
 	if memory > 0 {
 		set.largest = max(memory/4, 1)
 		cache, err := otter.New(&otter.Options[string, *entry]{
@@ -119,6 +120,7 @@ func (set *Set) Retire() {
 // Close lets go of the folders. No request may be under way.
 func (set *Set) Close() {
 	set.folders.close()
+	set.pipes.close()
 	for _, s := range set.sites {
 		if root := s.root.Load(); root != nil {
 			root.close()

@@ -377,13 +377,15 @@ func TestReopen(t *testing.T) {
 func TestSlowClient(t *testing.T) {
 	body := text(3 << 20)
 	for _, memory := range []bool{false, true} {
-		s := newSite(t, map[string]string{"big.bin": body}, nil)
+		s := newSite(t, map[string]string{"big.bin": body, "big.txt": body}, nil)
+		path := "/static/big.bin"
 		if memory {
-			s.admitted("/static/big.bin")
+			path = "/static/big.txt" // which would be encoded
+			s.admitted(path)
 		} else {
 			s.set.largest = 0
 		}
-		e := start(s.r, true, "GET", "/static/big.bin")
+		e := start(s.r, true, "GET", path)
 		for {
 			e.take(10_000)
 			select {

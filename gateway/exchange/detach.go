@@ -94,6 +94,9 @@ func (s settling) AnswerShared(status int, fields []Field, body []byte) error {
 	return AnswerShared(s.Writer, status, fields, body)
 }
 
+// BodyPipe implements PipeTaker.
+func (s settling) BodyPipe(pipe, n int) (int, bool) { return BodyPipe(s.Writer, pipe, n) }
+
 // End implements Writer.
 func (s settling) End() {
 	s.settle()

@@ -132,10 +132,27 @@ func AnswerShared(w Writer, status int, fields []Field, body []byte) error {
 	return w.Answer(status, fields, body)
 }
 
+// PipeTaker is a Writer that can send what waits in a pipe, which has the kernel's own pages of a file, without a copy of its own.
+type PipeTaker interface {
+	// BodyPipe is Writer.Body and Flush for n bytes of a pipe whose end to read is that descriptor. sent is how many the client
+	// took, which may be none; the rest stays in the pipe. If it is less than n, Source.Drained is called when there is room again,
+	// maybe with 0. ok is false, and nothing happens, where this answer's body has to be given by Writer.Body; no bytes
+	// are enough to ask.
+	BodyPipe(pipe, n int) (sent int, ok bool)
+}
+
+// BodyPipe is w.BodyPipe, where w has it.
+func BodyPipe(w Writer, pipe, n int) (sent int, ok bool) {
+	if t, can := w.(PipeTaker); can {
+		return t.BodyPipe(pipe, n)
+	}
+	return 0, false
+}
+
 // Source is what an edge calls back while an answer is under way. Neither
 // method may block; both may be called from any goroutine.
 type Source interface {
-	// Drained reports that n more body bytes left the gateway's memory.
+	// Drained reports that n more body bytes left the gateway's memory; n is 0 only after BodyPipe.
 	Drained(n int)
 	// Cancelled reports that the client left. The responder still ends the
 	// exchange with End or Abort.

@@ -178,6 +178,26 @@ func (r *answer) Body(p []byte) {
 	}
 }
 
+// BodyPipe implements exchange.PipeTaker: where the length was announced and the edge can.
+func (r *answer) BodyPipe(pipe, n int) (int, bool) {
+	s := r.s
+	t, can := s.tr.(PipeTransport)
+	if !can || r.framing != FramingLength || int64(n) > r.left {
+		return 0, false
+	}
+	switch {
+	case n == 0 || r.dead.Load():
+		return 0, true
+	case !s.state.CompareAndSwap(0, owned):
+		// The owner has no time for this, or we are about to be it.
+		s.post(evRoom)
+		return 0, true
+	}
+	n = s.splice(t, pipe, n)
+	s.release()
+	return n, true
+}
+
 // handOver writes what was gathered, and p. Called by the owner.
 func (r *answer) handOver(p []byte) {
 	s := r.s

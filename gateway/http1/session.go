@@ -26,6 +26,12 @@ type Transport interface {
 	Close()
 }
 
+// PipeTransport is a Transport that can send what waits in a pipe. Called as Write is.
+type PipeTransport interface {
+	// Splice moves up to n bytes from a pipe to the client and returns how many were taken, as Write does.
+	Splice(pipe, n int) (int, error)
+}
+
 // Config is what all sessions of a gateway share. It is not changed once a Shared has it.
 type Config struct {
 	Limits Limits
@@ -95,6 +101,7 @@ const (
 	evClosed
 	evTimeout
 	evShutdown
+	evRoom
 	owned
 )
 
@@ -147,6 +154,7 @@ type Session struct {
 	pending    []byte // answer bytes that the client has not taken
 	pendingAt  int
 	waiting    bool  // WaitWritable was asked
+	starving   bool  // the responder has bytes in a pipe and waits for room
 	bodyOut    int64 // body bytes of this answer that the owner was given
 	credited   int64 // of those, reported as gone
 
@@ -239,6 +247,9 @@ func (s *Session) handle(ev uint32) {
 	if ev&evWritable != 0 {
 		s.waiting = false
 		s.writePending()
+	}
+	if ev&evRoom != 0 && s.dispatched {
+		s.starve()
 	}
 	if ev&evInput != 0 {
 		s.feedMu.Lock()

@@ -64,6 +64,7 @@ func (s *Session) end() {
 	}
 	// From here on the responder hears no more of it, whatever the write below leads to.
 	s.x.Source = nil
+	s.starving = false
 	s.dropBody()
 	s.write(r.out, r.shared)
 	r.out, r.shared = putBuffer(r.out), nil

@@ -62,6 +62,7 @@ func (s *Session) writePending() {
 		return
 	}
 	if s.pendingAt == len(s.pending) {
+		s.relieve()
 		if s.phase == phaseLinger && s.readBy == 0 {
 			s.linger() // FIN was still to come
 		}
@@ -85,6 +86,7 @@ func (s *Session) writePending() {
 	s.pending, s.pendingAt = nil, 0
 	s.writeBy = 0
 	s.credit()
+	s.relieve()
 	switch s.phase {
 	case phaseLinger:
 		s.linger()
@@ -110,5 +112,55 @@ func (s *Session) credit() {
 	if n := gone - s.credited; n > 0 {
 		s.credited = gone
 		s.x.Source.Drained(int(n))
+	}
+}
+
+// splice sends from a pipe, behind all that was gathered; the responder hears of room if not all of it is taken.
+func (s *Session) splice(t PipeTransport, pipe, n int) int {
+	r := &s.respond
+	r.handOver(nil)
+	if s.phase == phaseDead {
+		return 0
+	}
+	if s.pendingAt < len(s.pending) {
+		s.starving = true
+		return 0
+	}
+	sent, err := t.Splice(pipe, n)
+	if err != nil {
+		s.close()
+		return 0
+	}
+	r.left -= int64(sent)
+	r.bodyBytes += int64(sent)
+	if sent == n {
+		s.writeBy = 0
+		return sent
+	}
+	if sent > 0 || s.writeBy == 0 {
+		s.writeWithin(s.cfg.WriteTimeout)
+	}
+	s.starving = true
+	s.wait()
+	return sent
+}
+
+// starve notes that the responder wants to hear of room; maybe there is some.
+func (s *Session) starve() {
+	s.starving = true
+	if s.pendingAt == len(s.pending) && !s.waiting {
+		s.relieve()
+	}
+}
+
+// relieve tells the responder that there is room, if it waits for some. From now on the client is not who is slow.
+func (s *Session) relieve() {
+	if !s.starving {
+		return
+	}
+	s.starving = false
+	s.writeBy = 0
+	if s.dispatched && s.x.Source != nil {
+		s.x.Source.Drained(0)
 	}
 }

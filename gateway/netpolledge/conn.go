@@ -54,6 +54,22 @@ func writeSome(fd int, a, b []byte) (int, error) {
 	}
 }
 
+// Splice implements http1.PipeTransport. It may take long enough for the scheduler to hear of it, and neither end blocks.
+func (c *conn) Splice(pipe, n int) (int, error) {
+	for {
+		sent, _, errno := syscall.RawSyscall6(syscall.SYS_SPLICE, uintptr(pipe), 0, uintptr(c.fd), 0, uintptr(n), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)
+		switch errno {
+		case 0:
+			return int(sent), nil
+		case syscall.EAGAIN:
+			return 0, nil
+		case syscall.EINTR:
+		default:
+			return 0, errno
+		}
+	}
+}
+
 func (c *conn) WaitWritable() {
 	c.watched = true
 	c.writer.watch(c.fd, c.session)
