@@ -18,7 +18,7 @@ from harness import processes, zoo
 from harness.client import Address, Connection, Response, fetch, request
 from harness.server import Log, Server, Spec, binary, clean_environment
 from harness.waiting import eventually
-from harness.wire import Data
+from harness.wire import Data, FramingError
 
 pytestmark = pytest.mark.pyspeed
 
@@ -194,6 +194,62 @@ def test_large_files_and_slow_readers(files: Files) -> None:
         for reader in readers:
             reader.vanish()
     eventually(lambda: files.get("/ok").body == b"ok", "serves on")
+
+
+@pytest.mark.limit(120)
+def test_large_files_on_many_connections(files: Files) -> None:
+    """Large files, parts of them and small answers, pipelined, some to slow readers: nobody gets another's."""
+    chance = random.Random(63)
+    contents = {
+        f"{name}.bin": chance.randbytes(size) for name, size in (("a", 3 * MIB + 1), ("b", 5 * MIB), ("c", 1000))
+    }
+    for name, content in contents.items():
+        files.write(name, content)
+    wrong: list[str] = []
+
+    def client(number: int) -> None:
+        chance = random.Random(number)
+        small = {"receive_buffer": 16384, "receive_size": 30_000} if number % 3 == 0 else {}
+        with Connection(files.address, **small) as connection:
+            for _ in range(4):
+                asked: list[tuple[int, bytes]] = []
+                for _ in range(3):
+                    name, content = chance.choice(list(contents.items()))
+                    if len(content) > MIB and chance.random() < 0.5:
+                        start = chance.randrange(len(content) // 2)
+                        end = chance.randrange(start, len(content))
+                        connection.send(request("GET", f"/static/{name}", [("Range", f"bytes={start}-{end}")]))
+                        asked.append((206, content[start : end + 1]))
+                    else:
+                        connection.send(request("GET", f"/static/{name}"))
+                        asked.append((200, content))
+                for status, content in asked:
+                    answer = connection.read_response()
+                    if (answer.status, answer.body) != (status, content):
+                        wrong.append(f"{answer.status}, {len(answer.body)} bytes, want {status}, {len(content)}")
+                        return
+
+    clients = [threading.Thread(target=client, args=(number,)) for number in range(9)]
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join()
+    assert not wrong
+    assert files.get("/static/c.bin").body == contents["c.bin"]
+
+
+def test_large_file_that_becomes_shorter(files: Files) -> None:
+    """What is missing is seen by the client: the connection ends before the length that was announced."""
+    files.write("large.bin", os.urandom(40 * MIB))
+    with Connection(files.address, receive_buffer=4096, receive_size=4096) as reader:
+        reader.send(request("GET", "/static/large.bin"))
+        events = reader.events()
+        next(event for event in events if isinstance(event, Data))
+        os.truncate(files.root / "large.bin", 1000)
+        with pytest.raises(FramingError, match="before the end of the body"):
+            for _ in events:
+                pass
+    eventually(lambda: len(files.get("/static/large.bin").body) == 1000, "what is left is served")
 
 
 def test_files_of_a_release_come_with_its_application(start: Callable[[Spec], Server], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -65,6 +66,28 @@ func TestLargeAnswerAndClose(t *testing.T) {
 			}
 			c.ends()
 			_ = c.Close()
+		}
+	})
+}
+
+// TestPipe: what a responder has in a pipe arrives whole and in order; the edges that can take it from there.
+func TestPipe(t *testing.T) {
+	onEveryEdge(t, func(r *rig) {
+		const size = 3 << 20
+		target := fmt.Sprintf("/pipe/%d", size)
+		c := r.dial()
+		for range 3 {
+			c.send(request("GET", target, "", ""))
+			if body, _ := c.receive("GET", target); !bytes.Equal(body, pattern(target, size)) {
+				t.Errorf("got %d bytes", len(body))
+			}
+		}
+		c.send(request("HEAD", target, "Connection: close\r\n", ""))
+		c.receive("HEAD", target)
+		c.ends()
+		_ = c.Close()
+		if piped := r.app.piped.Load(); strings.Contains(r.t.Name(), "netpoll") != (piped > size) {
+			t.Errorf("%d bytes went through pipes", piped)
 		}
 	})
 }
@@ -222,7 +245,7 @@ func pipeliner(r *rig, id, rounds int) {
 		var all strings.Builder
 		var targets, methods []string
 		for n := range 1 + rnd.IntN(40) {
-			kind := []string{"now", "later", fmt.Sprintf("stream/%d", rnd.IntN(5000)), "echo"}[rnd.IntN(4)]
+			kind := []string{"now", "later", fmt.Sprintf("stream/%d", rnd.IntN(5000)), fmt.Sprintf("pipe/%d", rnd.IntN(5000)), "echo"}[rnd.IntN(5)]
 			target := fmt.Sprintf("/%s/pipeliner-%d-%d-%d", kind, id, round, n)
 			method := "GET"
 			if kind == "echo" {
@@ -247,9 +270,8 @@ func pipeliner(r *rig, id, rounds int) {
 		for i, target := range targets {
 			body, _ := c.receive(methods[i], target)
 			want := []byte(target)
-			if strings.HasPrefix(target, "/stream/") {
-				var n int
-				_, _ = fmt.Sscanf(target, "/stream/%d/", &n)
+			if strings.HasPrefix(target, "/stream/") || strings.HasPrefix(target, "/pipe/") {
+				n, _ := strconv.Atoi(strings.Split(target, "/")[2])
 				want = pattern(target, n)
 			}
 			if !bytes.Equal(body, want) {
@@ -266,7 +288,7 @@ func leaver(r *rig, id, rounds int) {
 	for range rounds {
 		c := r.dial()
 		kinds := []string{
-			request("GET", "/now/leaver", "", ""), request("GET", "/later/leaver", "", ""), request("GET", "/stream/500000/leaver", "", ""),
+			request("GET", "/now/leaver", "", ""), request("GET", "/later/leaver", "", ""), request("GET", "/stream/500000/leaver", "", ""), request("GET", "/pipe/500000/leaver", "", ""),
 			request("POST", "/echo/leaver", "Content-Length: 30000\r\n", string(pattern("leaver", 30000))), request("GET", "/never/leaver", "", ""),
 		}
 		first := rnd.IntN(len(kinds))
@@ -293,7 +315,7 @@ func slow(r *rig, id, rounds int) {
 		if raw, err := c.Conn.(syscall.Conn).SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 128<<10) })
 		}
-		target := fmt.Sprintf("/stream/400000/slow-%d-%d", id, round)
+		target := fmt.Sprintf("/%s/400000/slow-%d-%d", []string{"stream", "pipe"}[round%2], id, round)
 		next := fmt.Sprintf("/later/slow-%d-%d", id, round)
 		c.send(request("GET", target, "", "") + request("GET", next, "Connection: close\r\n", ""))
 		if body, _ := c.receive("GET", target); !bytes.Equal(body, pattern(target, 400000)) {

@@ -175,9 +175,13 @@ func await(t *testing.T, what string, ok func() bool, detail func() string) {
 //	/now/…       at once
 //	/later/…     from elsewhere
 //	/stream/N/…  N bytes, within a window
+//	/pipe/N/…    N bytes through a pipe, where the edge takes them so
 //	/echo/…      the body
 //	/never/…     not at all
-type app struct{ began, done, cancelled atomic.Int64 }
+type app struct {
+	began, done, cancelled atomic.Int64
+	piped                  atomic.Int64 // bytes that went through a pipe
+}
 
 const window = 64 << 10
 
@@ -193,6 +197,8 @@ func (a *app) Respond(x *exchange.Exchange) {
 		go c.answer([]byte(c.target))
 	case "stream":
 		go c.stream()
+	case "pipe":
+		go c.pipe()
 	case "echo":
 		if x.Body == nil {
 			go c.answer(nil)
@@ -214,6 +220,7 @@ type call struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	credit  int
+	calls   int // of Drained
 	body    int // body changes
 	left    bool
 }
@@ -221,6 +228,7 @@ type call struct {
 func (c *call) Drained(n int) {
 	c.mu.Lock()
 	c.credit += n
+	c.calls++
 	c.mu.Unlock()
 	c.changed.Signal()
 }
@@ -286,6 +294,65 @@ func (c *call) stream() {
 		}
 		c.x.Writer.Body(text[:n])
 		c.x.Writer.Flush()
+		text = text[n:]
+	}
+	if !c.same() {
+		c.x.Writer.Abort(0, "")
+		return
+	}
+	c.x.Writer.End()
+}
+
+func (c *call) pipe() {
+	total, err := strconv.Atoi(strings.Split(c.target, "/")[2])
+	if err != nil {
+		c.x.Writer.Abort(400, "")
+		return
+	}
+	from, to, err := os.Pipe()
+	if err != nil {
+		c.x.Writer.Abort(500, "")
+		return
+	}
+	defer func() {
+		_ = from.Close()
+		_ = to.Close()
+	}()
+	end := int(from.Fd())
+	_ = c.x.Writer.Head(200, []exchange.Field{{Name: []byte("X-Target"), Value: []byte(c.target)}, {Name: []byte("Content-Length"), Value: []byte(strconv.Itoa(total))}})
+	text := pattern(c.target, total)
+	for part := 1; len(text) > 0; part = part%30_000*3 + 1 {
+		n := min(len(text), part, 60_000) // a pipe takes 64 KiB
+		if part%5 == 0 {
+			c.x.Writer.Body(text[:n])
+			text = text[n:]
+			continue
+		}
+		_, _ = to.Write(text[:n])
+		for left := n; left > 0; {
+			c.mu.Lock()
+			calls := c.calls
+			c.mu.Unlock()
+			sent, ok := exchange.BodyPipe(c.x.Writer, end, left)
+			if !ok {
+				rest := make([]byte, left)
+				_, _ = io.ReadFull(from, rest)
+				c.x.Writer.Body(rest)
+				break
+			}
+			c.app.piped.Add(int64(sent))
+			left -= sent
+			c.mu.Lock()
+			for left > 0 && c.calls == calls && !c.left {
+				c.changed.Wait()
+			}
+			gone := c.left
+			c.mu.Unlock()
+			if gone {
+				c.x.Writer.Abort(0, "")
+				return
+			}
+		}
 		text = text[n:]
 	}
 	if !c.same() {

@@ -165,7 +165,7 @@ func options() []option {
 		{
 			key: "server.static_memory", applies: AtRestart, kind: size{0, 1 << 40}, value: "64MiB", flags: []string{"--static-memory"},
 			field: func(c *Config) any { return &c.Server.StaticMemory },
-			help:  "memory for static files that are asked for often, at most a quarter of it for one; 0: none is kept",
+			help:  "memory for static files below 1 MiB (4 MiB: text to be encoded) that are asked for often, at most a quarter of it for one; 0: none is kept",
 		},
 		{
 			key: "server.backlog", applies: AtOnce, kind: number{min: 1, max: 65535}, value: "2048", flags: []string{"--backlog"},
