@@ -198,8 +198,8 @@ class Orjson:
                 else:
                     had_more = False
                     if b"\xf3" not in packed or not shared_bytes(packed):
-                        # Before the slower searches: bytes that must be there.
-                        if b"null" in data and (b"\x7f" in packed or b"\xff" in packed) and not_finite(packed):
+                        # Before the slower searches, the slowest last: bytes that must be there.
+                        if (b"\x7f" in packed or b"\xff" in packed) and b"null" in data and not_finite(packed):
                             return UNSURE
                         return data
             try:
