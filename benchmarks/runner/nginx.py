@@ -7,7 +7,8 @@ from pathlib import Path
 
 from .place import Place
 
-CONFIGURATION = """\
+# What both configurations begin with.
+COMMON = """\
 {user}daemon off;
 worker_processes 1;
 pid {work}/nginx.pid;
@@ -21,6 +22,11 @@ http {{
     uwsgi_temp_path {work}/nginx-uwsgi;
     fastcgi_temp_path {work}/nginx-fastcgi;
     scgi_temp_path {work}/nginx-scgi;
+"""
+
+CONFIGURATION = (
+    COMMON
+    + """\
     client_max_body_size 0;
     client_body_buffer_size 2m;
     upstream python {{
@@ -35,6 +41,7 @@ http {{
     }}
 }}
 """
+)
 
 PASS = {
     "http": """\
@@ -63,20 +70,9 @@ PASS = {
 
 
 # Files alone, with what nginx has to make that fast.
-STATIC = """\
-{user}daemon off;
-worker_processes 1;
-pid {work}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    keepalive_requests 1000000000;
-    client_body_temp_path {work}/nginx-body;
-    proxy_temp_path {work}/nginx-proxy;
-    uwsgi_temp_path {work}/nginx-uwsgi;
-    fastcgi_temp_path {work}/nginx-fastcgi;
-    scgi_temp_path {work}/nginx-scgi;
+STATIC = (
+    COMMON
+    + """\
     sendfile on;
     tcp_nopush on;
     open_file_cache max=10000 inactive=60s;
@@ -88,6 +84,7 @@ http {{
     }}
 }}
 """
+)
 
 
 def socket_path(place: Place) -> Path:
