@@ -31,7 +31,7 @@ func (s pipes) get() *pipe {
 	}
 	p := &pipe{ends[0], ends[1]}
 	// Refused where a user's pipes take up much already: what the system gives then is too little.
-	if size, err := unix.FcntlInt(uintptr(p.write), unix.F_SETPIPE_SZ, mostPiped); err != nil || size < leastPiped {
+	if _, err := unix.FcntlInt(uintptr(p.write), unix.F_SETPIPE_SZ, mostMoved); err != nil {
 		p.close()
 		return nil
 	}

@@ -13,10 +13,10 @@ const ahead = 512 << 10
 // piece is how much is read from a disk, or handed to the edge, at once.
 const piece = 256 << 10
 
-// What of a file goes through a pipe: parts that are long enough to be worth it, most of which at once.
+// How much of a file goes into a pipe at once: the more, the more the client has taken of what did.
 const (
-	leastPiped = 128 << 10
-	mostPiped  = 512 << 10
+	leastMoved = 128 << 10
+	mostMoved  = 512 << 10
 )
 
 // sender sends a file as fast as the client takes it. Its goroutine reads and writes; the edge calls Drained and
@@ -90,8 +90,8 @@ func (s *sender) span(part span) bool {
 		}
 		return true
 	}
-	if part.n >= leastKernel {
-		s.pass(&part)
+	if part.n >= leastKernel && (!s.pass(&part) || part.n == 0) {
+		return part.n == 0
 	}
 	buffer := pieces.Get().(*[]byte)
 	defer pieces.Put(buffer)
@@ -108,32 +108,51 @@ func (s *sender) span(part span) bool {
 	return true
 }
 
-// pass sends a part of the file from the kernel's memory. What is left of it after that cannot be sent so.
-func (s *sender) pass(part *span) {
+// pass sends a part of the file from the kernel's memory. What is left of it after that cannot be sent so; false: the client
+// has left.
+func (s *sender) pass(part *span) bool {
 	if _, ok := exchange.BodyPipe(s.w, -1, 0); !ok {
-		return
+		return true
 	}
-	most := int64(mostPiped)
+	most := int64(mostMoved)
 	for part.n > 0 {
-		p := s.pipes.get()
+		p, n := s.fill(part.start, min(part.n, most))
 		if p == nil {
-			return
+			return true
 		}
-		s.slots <- struct{}{}
-		n := p.fill(s.file, part.start, min(part.n, most))
-		<-s.slots
 		s.mu.Lock()
 		s.woken = false
 		s.mu.Unlock()
 		sent, ok := exchange.BodyPipe(s.w, p.end(), n)
 		s.pipes.put(p, n-sent)
 		part.start, part.n = part.start+int64(sent), part.n-int64(sent)
-		if n == 0 || !ok || sent < n && !s.await() {
-			return
+		if !ok {
+			return true
+		}
+		if sent < n && !s.await() {
+			return false
 		}
 		// What the client does not take is moved for nothing.
-		most = min(max(2*int64(sent), leastPiped), mostPiped)
+		most = min(max(2*int64(sent), leastMoved), mostMoved)
 	}
+	return true
+}
+
+// fill moves up to n bytes of the file into a pipe; nil: there is none, or this file cannot be moved. Who waits for the disk has no
+// pipe yet.
+func (s *sender) fill(at, n int64) (*pipe, int) {
+	s.slots <- struct{}{}
+	defer func() { <-s.slots }()
+	p := s.pipes.get()
+	if p == nil {
+		return nil, 0
+	}
+	moved := p.fill(s.file, at, n)
+	if moved == 0 {
+		s.pipes.put(p, 0)
+		return nil, 0
+	}
+	return p, moved
 }
 
 // await waits for a call of the edge; false: the client has left.

@@ -117,7 +117,7 @@ func (set *Set) Retire() {
 	}
 }
 
-// Close lets go of the folders. No request may be under way.
+// Close lets go of the folders and pipes. No request may be under way.
 func (set *Set) Close() {
 	set.folders.close()
 	set.pipes.close()

@@ -238,6 +238,27 @@ def test_large_files_on_many_connections(files: Files) -> None:
     assert files.get("/static/c.bin").body == contents["c.bin"]
 
 
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("limited", [False, True], ids=["", "limited"])
+def test_large_files_are_not_copied(start: Callable[[Spec], Server], tmp_path: Path, edge: str, limited: bool) -> None:
+    """From the kernel to the client, also behind rules that add fields; on an edge that cannot, they are read."""
+    size = 40 * MIB
+    (tmp_path / "large.bin").write_bytes(random.Random(64).randbytes(size))
+    spec = zoo.spec("plain", "wsgi", tmp_path, statics=[{"route": "/static", "root": str(tmp_path)}])
+    spec.edge = edge
+    if limited:
+        spec.limits = [{"name": "all", "path": "/", "key": "route", "rate": "1000/s"}]
+    server = start(spec)
+    want = hashlib.sha256((tmp_path / "large.bin").read_bytes()).digest()
+    before = processes.bytes_read(server.pid)
+    for _ in range(3):
+        answer = fetch(server.address, "GET", "/static/large.bin")
+        assert hashlib.sha256(answer.body).digest() == want
+        assert bool(answer.get("RateLimit")) == limited
+    read = processes.bytes_read(server.pid) - before
+    assert read < size // 4 if edge == "netpoll" else read >= 3 * size
+
+
 def test_large_file_that_becomes_shorter(files: Files) -> None:
     """What is missing is seen by the client: the connection ends before the length that was announced."""
     files.write("large.bin", os.urandom(40 * MIB))

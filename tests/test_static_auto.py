@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from harness import processes
 from harness.client import Response, fetch
 from harness.server import Server, Spec, binary, clean_environment
 from harness.waiting import eventually
@@ -107,6 +108,15 @@ def served_by_the_gateway(server: Server, target: str) -> bool:
 
 
 ALIKE = ["on_flask:make", "on_flask:with_blueprint", "on_starlette:fastapi", "on_starlette:starlette"]
+
+
+def test_large_files_are_not_copied(serve: Callable[..., Server], files: Path) -> None:
+    (files / "own" / "large.css").write_bytes(b"0123456789abcdef" * 1_000_000)
+    server = serve("on_flask:make")
+    eventually(lambda: served_by_the_gateway(server, "/static/large.css"), "the gateway has the folder")
+    before = processes.bytes_read(server.pid)
+    assert get(server, "/static/large.css").body == b"0123456789abcdef" * 1_000_000
+    assert processes.bytes_read(server.pid) - before < 4_000_000
 
 
 @pytest.mark.parametrize("target", ALIKE)

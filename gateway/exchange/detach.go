@@ -12,6 +12,7 @@ type Detached struct {
 	mu        sync.Mutex
 	source    Source // of who answers; nil: nobody does yet
 	drained   int    // reported before
+	called    bool   // Drained was, before
 	cancelled bool
 }
 
@@ -37,9 +38,9 @@ func (d *Detached) Give(r Responder) {
 	d.mu.Lock()
 	source := d.Source
 	d.source = source
-	drained, cancelled := d.drained, d.cancelled
+	drained, called, cancelled := d.drained, d.called, d.cancelled
 	d.mu.Unlock()
-	if drained > 0 {
+	if called {
 		source.Drained(drained)
 	}
 	if cancelled {
@@ -53,6 +54,7 @@ func (d *Detached) Drained(n int) {
 	source := d.source
 	if source == nil {
 		d.drained += n
+		d.called = true
 	}
 	d.mu.Unlock()
 	if source != nil {

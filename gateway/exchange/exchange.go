@@ -136,7 +136,7 @@ func AnswerShared(w Writer, status int, fields []Field, body []byte) error {
 type PipeTaker interface {
 	// BodyPipe is Writer.Body and Flush for n bytes of a pipe whose end to read is that descriptor. sent is how many the client
 	// took, which may be none; the rest stays in the pipe. If it is less than n, Source.Drained is called when there is room again,
-	// maybe with 0. ok is false, and nothing happens, where this answer's body has to be given by Writer.Body; no bytes
+	// maybe with 0, or Source.Cancelled. ok is false, and nothing happens, where this answer's body has to be given by Writer.Body; no bytes
 	// are enough to ask.
 	BodyPipe(pipe, n int) (sent int, ok bool)
 }

@@ -159,6 +159,7 @@ type Session struct {
 	credited   int64 // of those, reported as gone
 
 	readBy, writeBy time.Duration // deadlines on the clock; 0: none
+	relieved        time.Duration // what writeBy was when the responder last was told of room
 	armed           time.Duration // what deadline was set to
 	deadline        atomic.Int64  // no later than the earliest of them; 0: none
 

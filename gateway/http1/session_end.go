@@ -64,7 +64,10 @@ func (s *Session) end() {
 	}
 	// From here on the responder hears no more of it, whatever the write below leads to.
 	s.x.Source = nil
-	s.starving = false
+	s.starving, s.relieved = false, 0
+	if s.pendingAt == len(s.pending) {
+		s.writeBy = 0 // what a pipe was waiting for came otherwise
+	}
 	s.dropBody()
 	s.write(r.out, r.shared)
 	r.out, r.shared = putBuffer(r.out), nil

@@ -166,6 +166,42 @@ func TestBodyPipeEnds(t *testing.T) {
 		x.Writer.Abort(0, "")
 		r.check()
 	})
+	t.Run("an edge that tells of room that is not there", func(t *testing.T) {
+		r, tr, x, src := pipeRig(t, 100)
+		tr.pipe = make([]byte, 100)
+		tr.give(150)
+		sent, _ := exchange.BodyPipe(x.Writer, 0, 100)
+		for range 100 {
+			tr.give(0)
+			if again, _ := exchange.BodyPipe(x.Writer, 0, 100-sent); again != 0 {
+				t.Fatalf("%d bytes", again)
+			}
+			if r.pass(time.Second); src.cancelled > 0 {
+				break
+			}
+		}
+		if src.cancelled != 1 || r.now > 45*time.Second {
+			t.Errorf("told %d times that the client has left, after %v", src.cancelled, r.now)
+		}
+		x.Writer.Abort(0, "")
+		r.check()
+	})
+	t.Run("the rest comes otherwise", func(t *testing.T) {
+		r, tr, x, src := pipeRig(t, 100)
+		tr.pipe = make([]byte, 100)
+		tr.give(150)
+		sent, _ := exchange.BodyPipe(x.Writer, 0, 100)
+		tr.mu.Lock()
+		tr.room = -1
+		tr.mu.Unlock()
+		x.Writer.Body(make([]byte, 100-sent))
+		x.Writer.End()
+		if src.cancelled != 0 || len(r.done) != 1 || r.s.writeBy != 0 {
+			t.Errorf("%v, and the client still has to take something until %v", r.done, r.s.writeBy)
+		}
+		r.s.Closed()
+		r.check()
+	})
 	t.Run("the disk is slow", func(t *testing.T) {
 		r, tr, x, src := pipeRig(t, 100)
 		tr.pipe = make([]byte, 100)

@@ -134,12 +134,18 @@ func (s *Session) splice(t PipeTransport, pipe, n int) int {
 	r.left -= int64(sent)
 	r.bodyBytes += int64(sent)
 	if sent == n {
-		s.writeBy = 0
+		s.writeBy, s.relieved = 0, 0
 		return sent
 	}
-	if sent > 0 || s.writeBy == 0 {
+	switch {
+	case sent == 0 && s.relieved != 0:
+		// There was no room after all; only bytes give the client new time.
+		s.writeBy = s.relieved
+		s.arm(s.writeBy)
+	case sent > 0 || s.writeBy == 0:
 		s.writeWithin(s.cfg.WriteTimeout)
 	}
+	s.relieved = 0
 	s.starving = true
 	s.wait()
 	return sent
@@ -159,7 +165,7 @@ func (s *Session) relieve() {
 		return
 	}
 	s.starving = false
-	s.writeBy = 0
+	s.writeBy, s.relieved = 0, s.writeBy
 	if s.dispatched && s.x.Source != nil {
 		s.x.Source.Drained(0)
 	}

@@ -54,7 +54,7 @@ func writeSome(fd int, a, b []byte) (int, error) {
 	}
 }
 
-// Splice implements http1.PipeTransport. It may take long enough for the scheduler to hear of it, and neither end blocks.
+// Splice implements http1.PipeTransport. As in writeSome the scheduler does not hear of it: neither end blocks.
 func (c *conn) Splice(pipe, n int) (int, error) {
 	for {
 		sent, _, errno := syscall.RawSyscall6(syscall.SYS_SPLICE, uintptr(pipe), 0, uintptr(c.fd), 0, uintptr(n), unix.SPLICE_F_MOVE|unix.SPLICE_F_NONBLOCK)

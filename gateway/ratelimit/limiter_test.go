@@ -186,6 +186,9 @@ func TestAnswers(t *testing.T) {
 		if a = r.get("192.0.2.1", "GET /bad"); a.status != 500 || a.ends != 1 || a.text != "" {
 			t.Errorf("%+v", a)
 		}
+		if a = r.get("192.0.2.1", "GET /shared"); a.body != "shared" || a.ends != 1 || strings.Count(a.text, "RateLimit") != 2 || a.shared != 1 || a.piped != 3 {
+			t.Errorf("%+v", a)
+		}
 		if a = r.get("192.0.2.1", "HEAD /"); a.status != 200 || strings.Count(a.text, "RateLimit") != 2 || !strings.Contains(a.text, "X: 1\n") {
 			t.Errorf("%+v", a)
 		}

@@ -79,6 +79,14 @@ func (r *rig) Respond(x *exchange.Exchange) {
 		x.Writer.Body([]byte("streamed"))
 		x.Writer.Flush()
 		x.Writer.End()
+	case "/shared":
+		if sent, ok := exchange.BodyPipe(x.Writer, 0, 3); sent != 3 || !ok {
+			r.t.Error("the way of a pipe is hidden")
+		}
+		if exchange.AnswerShared(x.Writer, 200, fields("Bad Name", "1"), nil) == nil {
+			r.t.Error("a bad head was taken")
+		}
+		_ = exchange.AnswerShared(x.Writer, 200, fields("X", "1"), []byte("shared"))
 	case "/bad":
 		if x.Writer.Answer(200, fields("Bad Name", "1"), nil) == nil {
 			r.t.Error("a bad head was taken")
@@ -132,6 +140,8 @@ type answer struct {
 	text   string // fields, one a line
 	body   string
 	ends   int
+	shared int // answers
+	piped  int // bytes
 }
 
 func (a *answer) Head(status int, list []exchange.Field) error {
@@ -158,6 +168,19 @@ func (a *answer) Answer(status int, list []exchange.Field, body []byte) error {
 	a.Body(body)
 	a.End()
 	return nil
+}
+
+func (a *answer) AnswerShared(status int, list []exchange.Field, body []byte) error {
+	err := a.Answer(status, list, body)
+	if err == nil {
+		a.shared++
+	}
+	return err
+}
+
+func (a *answer) BodyPipe(_, n int) (int, bool) {
+	a.piped += n
+	return n, true
 }
 func (a *answer) Body(p []byte) { a.body += string(p) }
 func (a *answer) Flush()        {}

@@ -256,6 +256,21 @@ func (v *visit) Answer(status int, fields []exchange.Field, body []byte) error {
 	return err
 }
 
+// AnswerShared implements exchange.SharedAnswerer.
+func (v *visit) AnswerShared(status int, fields []exchange.Field, body []byte) error {
+	if status < 200 {
+		return v.out.Answer(status, fields, body)
+	}
+	err := exchange.AnswerShared(v.out, status, v.added(fields), body)
+	if err == nil {
+		v.release()
+	}
+	return err
+}
+
+// BodyPipe implements exchange.PipeTaker.
+func (v *visit) BodyPipe(pipe, n int) (int, bool) { return exchange.BodyPipe(v.out, pipe, n) }
+
 // Body implements exchange.Writer.
 func (v *visit) Body(p []byte) { v.out.Body(p) }
 

@@ -53,6 +53,14 @@ def rss(pid: int) -> int:
     return _status(pid, "VmRSS")
 
 
+def bytes_read(pid: int) -> int:
+    """Bytes that the process has had copied into its memory by reading, from whatever."""
+    for line in Path(f"/proc/{pid}/io").read_text().splitlines():
+        if line.startswith("rchar:"):
+            return int(line.split()[1])
+    raise ValueError(f"no rchar of process {pid}")
+
+
 def _status(pid: int, key: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(key + ":"):
