@@ -8,7 +8,7 @@ from pathlib import Path
 import django
 import pytest
 from harness import zoo
-from harness.client import request
+from harness.client import fetch, request
 from harness.server import Server
 from harness.waiting import eventually
 from harness.zoo import Zoo
@@ -37,6 +37,17 @@ def test_settings_module_of_the_env_file(start_site: Callable[..., Zoo], interfa
     (tmp_path / "env").write_text("DJANGO_SETTINGS_MODULE=django_site.other\n")
     site = start_site(interface, env_file=str(tmp_path / "env"))
     assert site.get("/").body == f"django_site.other {CLASS_OF[interface]}".encode()
+
+
+def test_an_answer_that_is_whole_has_its_length(start_site: Callable[..., Zoo]) -> None:
+    """Without CommonMiddleware Django does not say it. What streams has none."""
+    site = start_site("wsgi")
+    for method in ("GET", "HEAD"):
+        answer = fetch(site.address, method, "/")
+        body = b"django_site.settings WSGIRequest"
+        assert (answer.body, answer.get("Content-Length")) == (body if method == "GET" else b"", str(len(body)))
+    assert site.get("/stream").get("Transfer-Encoding") == "chunked"
+    assert site.get("/raises").get("Content-Length") == str(len(site.get("/raises").body))
 
 
 def test_every_request_finishes_once(start_site: Callable[..., Zoo], interface: str) -> None:

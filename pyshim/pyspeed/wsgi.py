@@ -156,6 +156,11 @@ class Answer:
         if self.progress == _COMPLETE:
             self._excess(len(data))
             return
+        announced = -1
+        if self.progress == _UNSENT:
+            announced = _content_length(self.headers or ())
+            if announced == len(data) and self.environ.get("REQUEST_METHOD") != "HEAD" and self.send_whole(data):
+                return
         stream = self.stream
         if stream is None:
             stream = self.stream = self.connection.stream(self.item)
@@ -171,7 +176,7 @@ class Answer:
                 self._put(parts, prefix, b"", 0)
                 self._complete(parts)
                 return
-            self._remaining = _content_length(self.headers or ())
+            self._remaining = announced
             self._hurry_at = 0.0
         size = len(data)
         excess = 0
@@ -210,6 +215,21 @@ class Answer:
         else:
             self._complete(parts)
         self._excess(excess)
+
+    def send_whole(self, data: bytes) -> bool:
+        """Send an answer all of whose body is ``data``, in one record; False if that cannot be, or not at once."""
+        request_id, flags, _, stream = self.item
+        if self.progress != _UNSENT or self.headers is None or stream is not None or self.stream is not None:
+            return False
+        prefix = encode_head(self.status, self.headers)
+        length = len(prefix) + len(data)
+        if length > _MAX_CONTENT or len(data) > records.MIN_WINDOW << (flags >> 4):
+            return False
+        # The id may be another request's soon: a write() that the application kept must not reach it.
+        self.progress = _COMPLETE
+        header = records.HEADER.pack(_VERSION, records.RESPONSE, request_id, length, 0, _LAST)
+        self.connection.push((header, prefix, data), more_soon=True)
+        return True
 
     def finish(self) -> None:
         """The application is done: send what is left to be sent."""
@@ -320,7 +340,12 @@ def respond(answer: Answer, result: Any) -> None:
     try:
         if isinstance(result, (str, bytes, bytearray)):
             not_iterable(result)
-        chunks = result.blocks() if result.__class__ is FileWrapper else result
+        chunks = result
+        if result.__class__ is FileWrapper:
+            chunks = result.blocks()
+        elif _is_whole(result):
+            body = b"".join(result)
+            chunks = () if answer.send_whole(body) else (body,)
         for chunk in chunks:
             if chunk.__class__ is not bytes:
                 if not isinstance(chunk, (bytes, bytearray, memoryview)):
@@ -335,6 +360,13 @@ def respond(answer: Answer, result: Any) -> None:
         close = getattr(result, "close", None)
         if close is not None:
             close()
+
+
+def _is_whole(result: Any) -> bool:
+    """Whether all of an answer is there already, though it is no list: as Django says of those that do not stream."""
+    # There is none as long as Django is not there, or still being imported.
+    whole: Any = getattr(sys.modules.get("django.http.response"), "HttpResponse", None)
+    return whole is not None and isinstance(result, whole) and not result.streaming
 
 
 def fail(answer: Answer, error: BaseException) -> None:

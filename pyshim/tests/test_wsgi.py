@@ -35,6 +35,7 @@ def test_ready_says_what_it_is(worker: Worker) -> None:
         ("/empty", "204 No Content", b""),
         ("/empty_generator", "304 Not Modified", b""),
         ("/with_length", "200 OK", b"12345"),
+        ("/written_with_length", "200 OK", b"12345"),
         ("/closes_everything", "200 OK", b"closed"),
         ("/recovers", "500 Oops", b"recovered"),
     ],
@@ -116,6 +117,23 @@ def test_more_than_content_length_is_not_sent(worker: Worker) -> None:
     worker.wait_log("cannot send 2 more bytes")
 
 
+@pytest.mark.parametrize(
+    ("path", "log"),
+    [("/length_and_more", "cannot send 2 more bytes"), ("/fails_behind_its_length", "ValueError: behind the end")],
+)
+def test_what_follows_a_complete_answer_is_logged(worker: Worker, path: str, log: str) -> None:
+    answer = worker.get(path)
+    assert (answer.body, answer.kinds, answer.last) == (b"12345", [records.RESPONSE], True)
+    worker.wait_log(log)
+    assert worker.get("/one").body == b"one"
+
+
+def test_content_of_a_head_request_is_not_sent(worker: Worker) -> None:
+    answer = worker.get("/with_length", method="HEAD")
+    assert (answer.body, answer.app_status) == (b"", records.APP_COMPLETE)
+    assert ("content-LENGTH", "5") in answer.headers
+
+
 def test_odd_types_are_converted(worker: Worker) -> None:
     answer = worker.get("/odd_types")
     assert answer.status == "200 OK"
@@ -143,8 +161,9 @@ def test_a_head_longer_than_a_record(worker: Worker) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 4000, 4096, 5000, 65400, 65535, 65536, 131072, 1000003])
 @pytest.mark.parametrize("window", [0, 6, 15])
-def test_bodies_of_any_size(worker: Worker, size: int, window: int) -> None:
-    request = worker.request(environ("/big", query=str(size)), window=window)
+@pytest.mark.parametrize("path", ["/big", "/big_announced"])
+def test_bodies_of_any_size(worker: Worker, path: str, size: int, window: int) -> None:
+    request = worker.request(environ(path, query=str(size)), window=window)
     answer = worker.answer(request)
     assert answer.body == (b"0123456789abcdef" * (size // 16 + 1))[:size]
     assert answer.overrun == 0

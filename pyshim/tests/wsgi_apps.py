@@ -102,6 +102,29 @@ class Semantics:
         return Closing([b"12345"])
 
     @staticmethod
+    def written_with_length(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        write = start_response("200 OK", [*TEXT, ("Content-Length", "5")])
+        write(b"12345")
+        return []
+
+    @staticmethod
+    def length_and_more(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        start_response("200 OK", [*TEXT, ("Content-Length", "5")])
+        return Closing([b"", b"12345", b"", b"67"])
+
+    @staticmethod
+    def fails_behind_its_length(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        start_response("200 OK", [*TEXT, ("Content-Length", "5")])
+        yield b"12345"
+        raise ValueError("behind the end")
+
+    @staticmethod
+    def big_announced(environ: Environ, start_response: Start) -> Iterable[bytes]:
+        size = int(environ["QUERY_STRING"])
+        start_response("200 OK", [*TEXT, ("Content-Length", str(size))])
+        return Closing([(b"0123456789abcdef" * (size // 16 + 1))[:size]])
+
+    @staticmethod
     def too_long(environ: Environ, start_response: Start) -> Iterable[bytes]:
         start_response("200 OK", [*TEXT, ("Content-Length", "5")])
         yield b"123"
