@@ -9,6 +9,7 @@ import contextlib
 import datetime
 import json
 import json.encoder
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -220,6 +221,20 @@ def own_jsonable_encoder() -> list[tuple[Any, str, Any]]:
     return [(fastapi.encoders, "jsonable_encoder", own)]
 
 
+def with_room(surface: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A surface with a stack for any value but one that holds itself: docs/accelerate.md says who needs more of it."""
+
+    def run(value: Any) -> str:
+        before = sys.getrecursionlimit()
+        sys.setrecursionlimit(4 * before)
+        try:
+            return surface(value)
+        finally:
+            sys.setrecursionlimit(before)
+
+    return run
+
+
 def own_default(encoder: Any) -> Callable[[], list[tuple[Any, str, Any]]]:
     return lambda: [(encoder, "default", lambda self, o: "own")]
 
@@ -394,7 +409,7 @@ def surfaces(
             for name in ("starlette", "fastapi /untyped")
         },
         **{
-            "jsonable_encoder of its own, " + name: under(own_jsonable_encoder, plain[name])
+            "jsonable_encoder of its own, " + name: with_room(under(own_jsonable_encoder, plain[name]))
             for name in ("jsonable_encoder", "fastapi /untyped", "fastapi /envelope")
         },
         **{
