@@ -46,7 +46,13 @@ def test_an_answer_that_is_whole_has_its_length(start_site: Callable[..., Zoo]) 
         answer = fetch(site.address, method, "/")
         body = b"django_site.settings WSGIRequest"
         assert (answer.body, answer.get("Content-Length")) == (body if method == "GET" else b"", str(len(body)))
+        answer = fetch(site.address, method, "/big")  # more than a record
+        assert (len(answer.body), answer.get("Content-Length")) == (200_000 if method == "GET" else 0, "200000")
     assert site.get("/stream").get("Transfer-Encoding") == "chunked"
+    lazy = site.get("/lazy")
+    assert (lazy.body, lazy.get("Transfer-Encoding")) == (b"first second", "chunked")
+    assert site.get("/lying").body == b"123"
+    site.server.log.wait_for("cannot send 2 more bytes")
     assert site.get("/raises").get("Content-Length") == str(len(site.get("/raises").body))
 
 

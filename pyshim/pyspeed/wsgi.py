@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from _socket import socket
     from mmap import mmap
     from types import TracebackType
-    from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Type
+    from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Type
 
     from .connection import Item, Stream
     from .control import Control, Message
@@ -40,8 +40,12 @@ _LAST = records.LAST
 _MAX_CONTENT = records.MAX_CONTENT
 
 # Seconds that a chunk may wait for the next, when the one before it has just been sent. An application that blocks
-# meanwhile has it sent by the watcher, as PEP 3333's "Buffering and Streaming" asks: by a thread of its own.
+# meanwhile has it sent by the watcher, as PEP 3333's "Buffering and Streaming" asks: by a thread of its own. With
+# gevent the hub sends it when it turns.
 _CORK = 0.001
+
+# What iterates over a list: all that it will give is there.
+_LIST_ITERATOR: Any = type(iter([]))
 
 # Progress of an answer.
 _UNSENT, _STREAMING, _COMPLETE = 0, 1, 2
@@ -221,15 +225,27 @@ class Answer:
         request_id, flags, _, stream = self.item
         if self.progress != _UNSENT or self.headers is None or stream is not None or self.stream is not None:
             return False
+        if len(data) > min(_MAX_CONTENT, records.MIN_WINDOW << (flags >> 4)):
+            return False
         prefix = encode_head(self.status, self.headers)
         length = len(prefix) + len(data)
-        if length > _MAX_CONTENT or len(data) > records.MIN_WINDOW << (flags >> 4):
+        if length > _MAX_CONTENT:
             return False
         # The id may be another request's soon: a write() that the application kept must not reach it.
         self.progress = _COMPLETE
         header = records.HEADER.pack(_VERSION, records.RESPONSE, request_id, length, 0, _LAST)
         self.connection.push((header, prefix, data), more_soon=True)
         return True
+
+    def whole(self, data: bytes) -> Sequence[bytes]:
+        """Send an answer all of whose body is ``data``, if it can be sent at once; returns what is left to be sent."""
+        announced = _content_length(self.headers or ())
+        if announced in (-1, len(data)) and self.send_whole(data):
+            return ()
+        if announced < 0 and self.headers is not None and self.progress == _UNSENT:
+            # PEP 3333: a server may say it where it knows. In one record the gateway does.
+            self.headers.append(("Content-Length", str(len(data))))
+        return (data,)
 
     def finish(self) -> None:
         """The application is done: send what is left to be sent."""
@@ -340,12 +356,9 @@ def respond(answer: Answer, result: Any) -> None:
     try:
         if isinstance(result, (str, bytes, bytearray)):
             not_iterable(result)
-        chunks = result
-        if result.__class__ is FileWrapper:
-            chunks = result.blocks()
-        elif _is_whole(result):
-            body = b"".join(result)
-            chunks = () if answer.send_whole(body) else (body,)
+        chunks = result.blocks() if result.__class__ is FileWrapper else iter(result)
+        if chunks.__class__ is _LIST_ITERATOR and _is_whole(result):
+            chunks = answer.whole(b"".join(chunks))
         for chunk in chunks:
             if chunk.__class__ is not bytes:
                 if not isinstance(chunk, (bytes, bytearray, memoryview)):
@@ -470,7 +483,7 @@ def handler(
                     length = len(prefix) + len(chunk)
                     # The least window is in every window; the request's is worked out only when that is not enough.
                     if length <= window or (length <= most and len(chunk) <= window << (flags >> 4)):
-                        if stream is not None:
+                        if stream is not None or answer.stream is not None:
                             connection.forget(request_id)
                         # The id may be another request's soon: a write() that the application kept must not reach it.
                         answer.progress = _COMPLETE

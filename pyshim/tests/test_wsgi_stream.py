@@ -7,9 +7,10 @@ import json
 import marshal
 import random
 import socket
+import sys
 import threading
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
 from gateway import Worker, environ
@@ -246,6 +247,52 @@ def test_chunks_in_quick_succession_travel_together(monkeypatch: pytest.MonkeyPa
     connection.corked = lambda: False
     answer.send(b"five")
     assert len(sock.sent) == 3
+
+
+def _handled(app: Any, prepare: Callable[[Connection], None] = lambda connection: None) -> Tuple[Connection, _Socket]:
+    """Has one request, of the number 1, run."""
+    sock = _Socket()
+    connection = Connection(sock)  # type: ignore[arg-type]
+    prepare(connection)
+    handle = wsgi.handler(lambda *args: app(connection, *args), {}, connection, bytearray(16))  # type: ignore[arg-type]
+    handle((1, 0x60, marshal.dumps(({"REQUEST_METHOD": "GET"}, b"")), None))
+    connection.flush()
+    return connection, sock
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_whole_answer_needs_no_stream(monkeypatch: pytest.MonkeyPatch, written: bool) -> None:
+    def none(self: Connection, item: Any) -> Any:
+        raise AssertionError("it has its length, and fits")
+
+    def app(connection: Connection, environ: Any, start_response: Any) -> Any:
+        write = start_response("200 OK", [("Content-Length", "5")])
+        if written:
+            write(b"12345")
+            return iter(())
+        return iter([b"12345"])
+
+    monkeypatch.setattr(Connection, "stream", none)
+    _, sock = _handled(app)
+    assert b"".join(sock.sent).endswith(b"12345")
+    assert sum(map(len, sock.sent)) < 100
+
+
+def test_no_stream_is_left_for_the_next_request_of_that_number() -> None:
+    """A client leaves, the application notices while it writes, and answers all the same."""
+
+    def app(connection: Connection, environ: Any, start_response: Any) -> Any:
+        write = start_response("200 OK", [])
+        connection.aborted.add(1)  # as the reader does
+        try:
+            write(b"x")
+        except ClientDisconnected:
+            start_response("500 Oops", [], sys.exc_info())
+        return [b"error"]
+
+    connection, sock = _handled(app)
+    assert b"".join(sock.sent).endswith(b"error")
+    assert not connection._streams
 
 
 def test_many_streams_with_tiny_credit_stay_apart() -> None:

@@ -56,4 +56,27 @@ def stream(request: HttpRequest) -> StreamingHttpResponse:
     return StreamingHttpResponse(async_pieces() if isinstance(request, ASGIRequest) else pieces())
 
 
-urlpatterns = [path("", plain), path("raises", raises), path("file", file), path("stream", stream)]
+def big(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(b"b" * 200_000)
+
+
+def lying(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(b"12345", headers={"Content-Length": "3"})
+
+
+class Lazy(HttpResponse):
+    """It has the content of its class, and gives another one, bit by bit."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"first "
+        yield b"second"
+
+
+def lazy(request: HttpRequest) -> HttpResponse:
+    return Lazy(b"not this")
+
+
+urlpatterns = [
+    *(path("", plain), path("raises", raises), path("file", file), path("stream", stream)),
+    *(path("big", big), path("lying", lying), path("lazy", lazy)),
+]
