@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"pyspeed/gateway/exchange"
@@ -50,14 +51,19 @@ func (e *edge) has(line string) bool {
 	return strings.Contains("\n"+strings.Join(e.fields, "\n")+"\n", "\n"+line+"\n")
 }
 
-// credited is a Source that adds up.
+// credited is a Source that adds up, whichever goroutine calls.
 type credited struct {
+	mu        sync.Mutex
 	n         int
 	cancelled bool
 }
 
-func (c *credited) Drained(n int) { c.n += n }
-func (c *credited) Cancelled()    { c.cancelled = true }
+func (c *credited) Drained(n int) {
+	c.mu.Lock()
+	c.n += n
+	c.mu.Unlock()
+}
+func (c *credited) Cancelled() { c.cancelled = true }
 
 // app answers by a function.
 type app func(x *exchange.Exchange)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/andybalholm/brotli"
@@ -57,11 +58,19 @@ func (e *edge) field(name string) string {
 	return ""
 }
 
-// credited is a Source that adds up.
-type credited struct{ n int }
+// credited is a Source that adds up, whichever goroutine calls.
+type credited struct {
+	mu sync.Mutex
+	n  int
+}
 
-func (c *credited) Drained(n int) { c.n += n }
-func (c *credited) Cancelled()    {}
+func (c *credited) Drained(n int) {
+	c.mu.Lock()
+	c.n += n
+	c.mu.Unlock()
+}
+
+func (c *credited) Cancelled() {}
 
 // app answers by a function.
 type app func(x *exchange.Exchange)
