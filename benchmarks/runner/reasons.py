@@ -29,15 +29,21 @@ REASONS: tuple[tuple[str, str, str], ...] = (
         "nginx-static",
         "wrk copies all it gets, and its core is full before either server's; static-10m-discarded has a lighter load",
     ),
+    (
+        "static-*-discarded",
+        "nginx-static",
+        "both hand over the kernel's pages; ours on goroutines, which a full client wakes more often than nginx's loop",
+    ),
+    (
+        "static-cold-1000",
+        "nginx-static",
+        "the disk and the load are most of it, either server uses a twentieth of its core; ours has a goroutine a file",
+    ),
+    ("post-json*", "*", "a body crosses a second socket with its request, and the application is nearly nothing"),
     ("upload*", "*", "every body byte crosses a second socket, between edge and worker"),
     ("stream*", "*", "every part of an answer is a record of its own on its way through the edge"),
     ("sse*", "*", "every part of an answer is a record of its own on its way through the edge"),
     ("memory-*", "*", "the edge is a process of its own, which a server inside the Python process has not"),
-    (
-        "django-wsgi-*",
-        "*",
-        "Django's answers have no length here and are no lists: ours leave as streams, a write each",
-    ),
     (
         "django-asgi-*",
         "*",
