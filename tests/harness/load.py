@@ -31,6 +31,7 @@ class Load:
         self._clients = clients
         self._rest = rest
         self._stop = threading.Event()
+        self._asked = threading.Event()  # a request has ended
         self._failure: list[BaseException] = []
         self._thread = threading.Thread(target=self._run, name="load")
 
@@ -39,6 +40,8 @@ class Load:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is None:
+            self._asked.wait(PATIENCE)  # what the block did may have been quicker than the first answer
         self._stop.set()
         self._thread.join(2 * PATIENCE)
         if self._failure and error is None:
@@ -58,6 +61,7 @@ class Load:
             asyncio.run(self._everybody())
         except BaseException as error:
             self._failure.append(error)
+            self._asked.set()
 
     async def _everybody(self) -> None:
         go = asyncio.Event()
@@ -91,6 +95,7 @@ class Load:
                     await connection.close()
                 connection = None
             self.outcomes.append(outcome)
+            self._asked.set()
             turn += 1
         if connection is not None:
             await connection.close()
