@@ -523,10 +523,6 @@ class Threads:
         unflushed = False
         while True:
             if me.lead:
-                if unflushed:
-                    # Another thread was writing, and has not seen what came meanwhile.
-                    self._connection.flush()
-                    unflushed = False
                 if not self._watcher_reads():
                     return
                 quiet, last = 0, None
