@@ -194,6 +194,7 @@ func withoutDescriptors(t *testing.T) func() {
 	}
 }
 
+// until waits for a condition, which nobody reports, with a deadline: the pauses between two looks are no part of any test.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {

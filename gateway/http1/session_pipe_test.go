@@ -47,6 +47,19 @@ func pipeRig(t *testing.T, length int) (*rig, *pipeTransport, *exchange.Exchange
 	return r, tr, x, src
 }
 
+// halfTaken is a pipeRig with a body of 100 bytes in the pipe, of which the client has taken what is left beside the head.
+func halfTaken(t *testing.T) (*rig, *pipeTransport, *exchange.Exchange, *source, int) {
+	t.Helper()
+	r, tr, x, src := pipeRig(t, 100)
+	tr.pipe = make([]byte, 100)
+	tr.give(150)
+	sent, ok := exchange.BodyPipe(x.Writer, 0, 100)
+	if !ok || sent == 100 {
+		t.Fatalf("%d bytes were taken, %v", sent, ok)
+	}
+	return r, tr, x, src, sent
+}
+
 // TestBodyPipe: whatever part of the body comes from memory and whatever from a pipe, however slowly the client takes it, the
 // bytes are in order; and who is told to wait is told of room.
 func TestBodyPipe(t *testing.T) {
@@ -152,10 +165,7 @@ func TestBodyPipeEnds(t *testing.T) {
 		r.check()
 	})
 	t.Run("the client takes nothing", func(t *testing.T) {
-		r, tr, x, src := pipeRig(t, 100)
-		tr.pipe = make([]byte, 100)
-		tr.give(150)
-		_, _ = exchange.BodyPipe(x.Writer, 0, 100)
+		r, _, x, src, _ := halfTaken(t)
 		r.pass(39 * time.Second)
 		if src.cancelled != 0 {
 			t.Error("given up before its time")
@@ -167,10 +177,7 @@ func TestBodyPipeEnds(t *testing.T) {
 		r.check()
 	})
 	t.Run("an edge that tells of room that is not there", func(t *testing.T) {
-		r, tr, x, src := pipeRig(t, 100)
-		tr.pipe = make([]byte, 100)
-		tr.give(150)
-		sent, _ := exchange.BodyPipe(x.Writer, 0, 100)
+		r, tr, x, src, sent := halfTaken(t)
 		for range 100 {
 			tr.give(0)
 			if again, _ := exchange.BodyPipe(x.Writer, 0, 100-sent); again != 0 {
@@ -187,10 +194,7 @@ func TestBodyPipeEnds(t *testing.T) {
 		r.check()
 	})
 	t.Run("the rest comes otherwise", func(t *testing.T) {
-		r, tr, x, src := pipeRig(t, 100)
-		tr.pipe = make([]byte, 100)
-		tr.give(150)
-		sent, _ := exchange.BodyPipe(x.Writer, 0, 100)
+		r, tr, x, src, sent := halfTaken(t)
 		tr.mu.Lock()
 		tr.room = -1
 		tr.mu.Unlock()
@@ -203,10 +207,7 @@ func TestBodyPipeEnds(t *testing.T) {
 		r.check()
 	})
 	t.Run("the disk is slow", func(t *testing.T) {
-		r, tr, x, src := pipeRig(t, 100)
-		tr.pipe = make([]byte, 100)
-		tr.give(150)
-		sent, _ := exchange.BodyPipe(x.Writer, 0, 100)
+		r, tr, x, src, sent := halfTaken(t)
 		tr.give(1000)
 		r.pass(100 * time.Second)
 		if again, ok := exchange.BodyPipe(x.Writer, 0, 100-sent); src.cancelled != 0 || !ok || again != 100-sent {
